@@ -1,0 +1,5 @@
+package pipetest
+
+import "testing"
+
+func TestMain(m *testing.M) { Main(m) }
