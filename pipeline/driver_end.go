@@ -1,0 +1,239 @@
+package pipeline
+
+import "io"
+
+// How a connection ends, and its calls with it. Every call that Submit accepted
+// leaves once: when it is answered, or by failCall. Hooks and callers are told
+// afterwards, by settle, without the lock.
+
+// fail ends the connection because of err, and with it all calls in flight. blame
+// says that the peer has caused it, which puts the oldest under suspicion.
+func (d *Driver) fail(err error, blame bool) {
+	c := &d.c
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
+	c.failLocked(err)
+	c.mu.Unlock()
+	d.finish(err, blame)
+}
+
+// finish does what follows after Conn.failLocked, whose caller calls it once.
+func (d *Driver) finish(err error, blame bool) {
+	c := &d.c
+	// What has not reached the network by the end of close never will: only then
+	// can it be said what is unsent.
+	c.link.close()
+	c.mu.Lock()
+	d.patience.stop()
+	calls := d.takeAll(err, blame)
+	c.mu.Unlock()
+	d.settle(calls)
+	if d.hooks.Ended != nil {
+		d.hooks.Ended(err)
+	}
+}
+
+// takeAll fails all calls; c.mu is held. The caller settles them.
+func (d *Driver) takeAll(err error, blame bool) (calls []*Call) {
+	c := &d.c
+	reached := c.taken()
+	if !d.sendBusy {
+		reached = c.link.delivered()
+	}
+	for c.inflight.len() > 0 {
+		call := c.inflight.pop().call
+		d.failCall(call, err, reached, blame && len(calls) == 0)
+		calls = append(calls, call)
+	}
+	if c.sending != nil && !c.sending.call.left {
+		// Its response has ended before its content was sent.
+		c.sending.call.left = true
+		calls = append(calls, c.sending.call)
+	}
+	return append(calls, d.takeBacklog(err)...)
+}
+
+// takeBehind fails the calls behind the oldest one, and sends no more of them;
+// c.mu is held. The caller settles them. What a sender has taken counts as sent.
+func (d *Driver) takeBehind(err error) (calls []*Call) {
+	c := &d.c
+	first := c.inflight.first()
+	c.lastSaid, c.closing = true, true
+	for n := c.inflight.len(); n > 1; n-- {
+		call := c.inflight.last().call
+		c.inflight.drop()
+		d.failCall(call, err, c.taken(), false)
+		call.upload = nil
+		calls = append(calls, call)
+	}
+	if c.sending != first {
+		keep := max(0, first.end-c.taken())
+		c.queued -= int64(len(c.next)) - keep
+		c.next = c.next[:keep]
+		d.stopped = true
+		if c.send != sendClosed {
+			c.setSend(sendClosed)
+		}
+	}
+	return append(calls, d.takeBacklog(err)...)
+}
+
+// takeBacklog fails the calls that wait for content before them to be sent; c.mu
+// is held. The caller settles them.
+func (d *Driver) takeBacklog(err error) (calls []*Call) {
+	calls, d.backlog = d.backlog, nil
+	for _, call := range calls {
+		d.failCall(call, err, 0, false)
+	}
+	return calls
+}
+
+// failSend ends the sending half because of err, for calls of which not one octet
+// was sent, and for culprit, whose content could not be produced, if that is not
+// nil. The others may still be answered: responses already on their way are read.
+// The sending half must be the caller's.
+func (d *Driver) failSend(err error, culprit *Call) {
+	c := &d.c
+	c.mu.Lock()
+	if d.stopped || c.closed {
+		d.sendBusy = false
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	cause := err
+	if culprit != nil {
+		cause = ErrRetired // the others have no part in it
+	}
+	lost := c.failSend(cause)
+	c.mu.Lock()
+	d.sendBusy = false
+	calls := d.takeUnsent(lost)
+	if culprit != nil && c.inflight.len() > 0 && c.inflight.last() == &culprit.exchange && culprit.state == callWaiting {
+		c.inflight.drop()
+		d.failCall(culprit, err, c.queued, false)
+		calls = append(calls, culprit)
+	}
+	var body io.Closer
+	if c.sending != nil {
+		c.sending.call.upload = nil
+		body = c.sending.call.takeBody()
+	}
+	alone := c.inflight.len() == 0
+	reads := false
+	for _, call := range calls {
+		reads = reads || call == d.reader
+	}
+	d.expect()
+	d.passOn()
+	c.mu.Unlock()
+	closeBody(body)
+	if reads {
+		c.link.interrupt(true, false) // it reads for others, and has nothing to wait for
+	}
+	d.settle(calls)
+	if alone {
+		d.fail(lost, false)
+	}
+}
+
+// takeUnsent fails the calls of which writing, which has failed, has sent nothing;
+// c.mu is held. The caller settles them.
+func (d *Driver) takeUnsent(err error) (calls []*Call) {
+	c := &d.c
+	delivered := c.link.delivered()
+	for c.inflight.len() > 0 && c.inflight.last().start >= delivered {
+		call := c.inflight.last().call
+		c.inflight.drop()
+		d.failCall(call, err, delivered, false)
+		calls = append(calls, call)
+	}
+	return append(calls, d.takeBacklog(err)...)
+}
+
+// failCall takes the connection from under call; c.mu is held. Requests that begin
+// at reached or behind it have not reached the network, and never will.
+func (d *Driver) failCall(call *Call, err error, reached int64, head bool) {
+	call.left = true
+	if d.body == call {
+		d.body = nil
+	}
+	switch call.state {
+	case callWaiting:
+		call.state = callFailed
+		call.err = &CallError{
+			Err:      err,
+			Unsent:   call.waits || call.start >= reached,
+			Head:     head,
+			Answered: d.answered,
+		}
+	case callBody:
+		call.state = callComplete
+		if call.body.err == nil {
+			call.body.err = err
+		}
+	}
+}
+
+// settle tells about calls that were taken off the connection.
+func (d *Driver) settle(calls []*Call) {
+	for _, call := range calls {
+		d.c.mu.Lock()
+		body := call.takeBody()
+		d.c.mu.Unlock()
+		closeBody(body)
+		d.tellLeft(call)
+		if !call.settled.Load() {
+			call.settle()
+		}
+	}
+}
+
+// tellLeft tells that call has left the connection.
+func (d *Driver) tellLeft(call *Call) {
+	if d.hooks.Left != nil {
+		d.hooks.Left(call)
+	}
+}
+
+// leave takes note that the oldest exchange is over, which was call's; c.mu is
+// held. It reports whether nothing of call is left on the connection. The
+// receiving half is given up when nothing is on its way any more.
+func (d *Driver) leave(call *Call) (left bool) {
+	c := &d.c
+	if d.body == call {
+		d.body = nil
+	}
+	if !d.asked() {
+		d.reader = nil
+	}
+	if c.inflight.len() == 0 {
+		d.burst, d.overlap = false, d.burst
+	}
+	call.left = c.sending != &call.exchange
+	d.expect()
+	return call.left
+}
+
+// over says, after an exchange has left, whether that was the last one, and why.
+// c.mu is held, and the receiving half has been the caller's.
+func (d *Driver) over() (err error, blame bool) {
+	c := &d.c
+	idle := c.inflight.len() == 0
+	switch {
+	case c.closed:
+		return nil, false
+	case c.closing, idle && (c.lastSaid || c.send == sendClosed), !idle && !d.wanted():
+		return &ConnectionError{ErrRetired}, false
+	case d.asked():
+		return nil, false
+	case c.rcv.r < c.rcv.w:
+		return &ConnectionError{ErrSurplus}, true
+	case c.rcv.err != nil:
+		return c.rcv.lost(), true
+	}
+	return nil, false
+}

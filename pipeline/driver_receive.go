@@ -1,0 +1,344 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/httppipe/httppipe/wire"
+)
+
+// The receiving half of a Driver. Whoever waits for a response, and finds that
+// nobody reads, reads: for everybody before it, for itself, and for those behind
+// whose answers arrive along. With its own response it passes the role on.
+// Content that has not arrived with its head is read by its own caller, to whom
+// the receiving half goes for that time: see body.go.
+
+const (
+	// maxInMemory is the most content that leaves the connection together with
+	// its head, if all of it has arrived: what a busy connection's buffer holds.
+	maxInMemory = receiveMax
+
+	// maxDrop is the most content of responses that nobody wants which is read
+	// for the sake of those behind; beyond that they are better off elsewhere.
+	maxDrop = 256 << 10
+)
+
+// canRead reports whether the receiving half is free, and a request is on its way
+// that could be answered; c.mu is held.
+func (d *Driver) canRead() bool {
+	return d.reader == nil && d.body == nil && !d.c.closed && d.asked()
+}
+
+// passOn wakes the first caller who could read, if nobody does; c.mu is held.
+// Callers who do not sleep will look by themselves.
+func (d *Driver) passOn() {
+	if !d.canRead() {
+		return
+	}
+	for i := range d.c.inflight.len() {
+		if call := d.c.inflight.at(i).call; call.asleep && call.state == callWaiting {
+			call.wake()
+			return
+		}
+	}
+}
+
+// read receives responses until Await has something to return to call, or content
+// is for another caller to read, or the connection ends; an error says that call
+// should not wait any longer. The receiving half must be the caller's; it is
+// passed on.
+func (d *Driver) read(ctx context.Context, call *Call) (ended error) {
+	c := &d.c
+	var stop func() bool
+	for d.deliver(call) {
+		if stop == nil {
+			stop = d.watch(ctx, call)
+		}
+		if ended = call.ended(ctx); ended != nil {
+			break
+		}
+		c.rcv.received(c.link.transfer(c.rcv.space(), nil, true))
+	}
+	if stop != nil {
+		stop()
+	}
+	c.mu.Lock()
+	if d.reader == call {
+		d.reader = nil
+		d.passOn()
+	}
+	c.mu.Unlock()
+	return ended
+}
+
+// deliver hands out the responses that have arrived. It returns whether own needs
+// more octets; if not, it has what it waits for, or the receiving half is no
+// longer its caller's.
+func (d *Driver) deliver(own *Call) (more bool) {
+	c := &d.c
+	for {
+		call, dropping := d.next(own)
+		if call == nil {
+			return d.starved(own)
+		}
+		if dropping {
+			if !d.drop(call) {
+				return d.starved(own)
+			}
+			continue
+		}
+		before := c.rcv.parsed
+		head, ok, err := c.rcv.parseHead(c.opts.Limits)
+		switch {
+		case err != nil:
+		case !ok:
+			return d.starved(own)
+		case isInterimStatus(head.StatusCode):
+			err = d.interim(call, head, c.rcv.parsed-before)
+		default:
+			err = d.answer(call, head, own)
+		}
+		if err != nil {
+			d.fail(err, true)
+			return false
+		}
+	}
+}
+
+func isInterimStatus(status int) bool {
+	return status/100 == 1 && status != http.StatusSwitchingProtocols
+}
+
+// next returns the call whose response comes next, and whether what comes next
+// is content of it that is to be dropped. It is nil if no octets have arrived,
+// or the receiving half is no longer own's.
+func (d *Driver) next(own *Call) (call *Call, dropping bool) {
+	c := &d.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || d.reader != own || c.rcv.r == c.rcv.w {
+		return nil, false
+	}
+	return c.inflight.first().call, c.receive == receiveContent
+}
+
+// starved is deliver's end: it reports whether own needs more octets, and finds
+// out if none can come.
+func (d *Driver) starved(own *Call) (more bool) {
+	c := &d.c
+	c.mu.Lock()
+	lost := c.closed || d.reader != own
+	more = own.state == callWaiting && !own.hasNews()
+	c.mu.Unlock()
+	if lost {
+		return false
+	}
+	if c.rcv.err != nil {
+		d.fail(d.endOfInput(), true)
+		return false
+	}
+	return more
+}
+
+// endOfInput says why no response can come any more. If writing had failed
+// earlier, that is the cause.
+func (d *Driver) endOfInput() error {
+	err := d.c.rcv.lost()
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	if call := d.firstCall(); call != nil && call.begun && errors.Is(err, io.EOF) {
+		err = &ConnectionError{io.ErrUnexpectedEOF}
+	}
+	if d.c.sendErr != nil {
+		return &ConnectionError{errors.Join(d.c.sendErr, err)}
+	}
+	return err
+}
+
+// interim takes an interim response of n octets.
+func (d *Driver) interim(call *Call, head wire.ResponseHead, n int64) error {
+	c := &d.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	call.begun = true
+	if call.heads += n; call.heads > c.headLimit() {
+		return &InvalidResponseError{&wire.LimitError{What: wire.LimitHead, Limit: c.headLimit(), Unit: "bytes"}}
+	}
+	if head.StatusCode == http.StatusContinue {
+		d.endHold(call)
+		d.expect()
+	}
+	if call.Interim && call.state == callWaiting {
+		call.interim = append(call.interim, head)
+		call.wake()
+	}
+	return nil
+}
+
+func (c *Conn) headLimit() int64 {
+	if c.opts.Limits.Head > 0 {
+		return c.opts.Limits.Head
+	}
+	return wire.DefaultHeadLimit
+}
+
+// errEarlySwitch is the error for a tunnel that begins inside a request.
+var errEarlySwitch = errors.New("protocol switched before the request was complete")
+
+// answer takes the final head of call, and as much content as leaves the
+// connection with it. The rest is for its caller to read, to whom the receiving
+// half goes, or for the reader to drop.
+func (d *Driver) answer(call *Call, head wire.ResponseHead, own *Call) error {
+	c := &d.c
+	framing, err := c.frame(&call.exchange, &head)
+	if err != nil {
+		return err
+	}
+	mem, complete := c.rcv.early(framing)
+
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	if framing.Kind == wire.Tunnel && (c.sending != nil && c.owed != owedRaw || c.inflight.len() > 1) {
+		c.mu.Unlock()
+		return &InvalidResponseError{errEarlySwitch}
+	}
+	d.answered++
+	wanted := call.state == callWaiting
+	if wanted {
+		d.dropped = 0
+		call.Response, call.Framing, call.body.mem = head, framing, mem
+	}
+	c.beginResponse(&head, framing, complete)
+	if c.send == sendHold && c.sending == &call.exchange {
+		// The framing announces content all the same (RFC 9110, Section 10.1.1):
+		// it is sent, unless nothing is to follow it.
+		if c.closing || call.exchange.close {
+			c.lastSaid, c.closing = true, true
+		} else {
+			d.endHold(call)
+		}
+	}
+	out := d.place(call, wanted)
+	c.mu.Unlock()
+
+	if out.left {
+		d.tellLeft(call)
+	}
+	if wanted {
+		call.settled.Store(true)
+		if call != own {
+			call.wake()
+		}
+	}
+	d.settle(out.behind)
+	if out.end != nil {
+		d.fail(out.end, out.blame)
+	}
+	return nil
+}
+
+// outcome is what has to be told, without the lock, after a final head.
+type outcome struct {
+	left   bool    // the call has left the connection
+	behind []*Call // nothing will come for these
+	end    error   // the connection ends
+	blame  bool
+}
+
+// place moves call to the state that follows from its final head; c.mu is held.
+func (d *Driver) place(call *Call, wanted bool) (out outcome) {
+	c := &d.c
+	if c.receive == receiveHead || c.receive == receiveClosed {
+		if wanted {
+			call.state, call.trailer = callComplete, c.rcv.trailer()
+		}
+		out.left = d.leave(call)
+		out.end, out.blame = d.over()
+		return out
+	}
+	if wanted {
+		call.state, call.streams = callBody, true
+		d.body, d.reader = call, nil
+	}
+	if c.closing {
+		// Nothing is read behind an answer that says close.
+		out.behind = d.takeBehind(ErrRetired)
+	}
+	if !d.wanted() {
+		out.end = &ConnectionError{ErrRetired}
+	}
+	d.expect()
+	return out
+}
+
+// early takes content that has arrived along with its head: all of it, if it is
+// not too much, or what the chunks that have arrived hold. What is wrong with it
+// is found by whoever reads on.
+func (rv *receiver) early(framing wire.Framing) (mem []byte, complete bool) {
+	have := int64(rv.w - rv.r)
+	switch {
+	case framing.Kind == wire.Length && framing.Length > 0:
+		if framing.Length > min(have, maxInMemory) {
+			return nil, false
+		}
+		mem = make([]byte, framing.Length)
+	case framing.Kind == wire.Chunked && have > 0:
+		mem = make([]byte, min(have, maxInMemory))
+	default:
+		return nil, false
+	}
+	n, complete, err := rv.content(mem)
+	return mem[:n], complete && err == nil
+}
+
+// drop passes over content that nobody wants; false means that more octets are
+// needed, or the connection was given up.
+func (d *Driver) drop(call *Call) bool {
+	var scratch [4 << 10]byte
+	n, done, err := d.c.rcv.content(scratch[:])
+	d.c.mu.Lock()
+	d.dropped += int64(n)
+	tooMuch := d.dropped > maxDrop
+	d.c.mu.Unlock()
+	switch {
+	case err != nil:
+		d.fail(err, true)
+		return false
+	case done:
+		d.endContent(call)
+		return true
+	case tooMuch:
+		d.fail(&ConnectionError{ErrRetired}, false)
+		return false
+	}
+	return n > 0
+}
+
+// endContent says that the content of call's response has ended.
+func (d *Driver) endContent(call *Call) {
+	c := &d.c
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
+	c.endResponse()
+	if call.state == callBody {
+		call.state = callComplete
+	}
+	left := d.leave(call)
+	end, blame := d.over()
+	d.passOn()
+	c.mu.Unlock()
+	if left {
+		d.tellLeft(call)
+	}
+	if end != nil {
+		d.fail(end, blame)
+	}
+}

@@ -1,0 +1,301 @@
+package pipeline
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/httppipe/httppipe/internal/memnet"
+	"github.com/httppipe/httppipe/internal/pipetest"
+	"github.com/httppipe/httppipe/wire"
+)
+
+func TestUploads(t *testing.T) {
+	small, large := string(pipetest.Content("/small", 1000)), string(pipetest.Content("/large", 3<<20))
+	for name, test := range map[string]struct {
+		content string
+		change  []func(*job)
+	}{
+		"none":             {"", nil},
+		"none of a body":   {"", []func(*job){bodyOf("")}},
+		"small":            {small, nil},
+		"small and a body": {small, []func(*job){func(j *job) { j.body = &testBody{}; j.Body = j.body }}},
+		"large":            {large, nil},
+		"large and a body": {large, []func(*job){func(j *job) { j.body = &testBody{}; j.Body = j.body }}},
+		"small body":       {small, []func(*job){bodyOf(small)}},
+		"slow body":        {small, []func(*job){func(j *job) { withBody(iotest.OneByteReader(strings.NewReader(small)))(j) }}},
+		"large body":       {large, []func(*job){bodyOf(large)}},
+		"small chunked":    {small, []func(*job){chunkedBody}},
+		"empty chunked":    {"", []func(*job){chunkedBody}},
+		"large chunked":    {large, []func(*job){chunkedBody, bodyOf(large)}},
+		"chunked memory":   {large, []func(*job){chunkedBody}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachLink(t, func(t *testing.T, opts ...pipetest.Option) {
+				r := newRig(t, opts...)
+				a := r.get("/a")
+				b := r.put("/b", test.content, test.change...)
+				c := r.get("/c") // it may have to wait for the content
+				r.origin.WantRequests("GET /a", "PUT /b", "GET /c")
+				r.origin.Send(answerWith("A") + answerWith("B") + answerWith("C"))
+				a.wantContent("A")
+				b.wantContent("B")
+				c.wantContent("C")
+				require.Equal(t, test.content, string(r.origin.Requests()[1].Body))
+				r.wantUsable()
+			})
+		})
+	}
+}
+
+func TestRequestTrailer(t *testing.T) {
+	for _, body := range []io.Reader{nil, strings.NewReader("abc")} {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t)
+			a := r.put("/a", "abc", chunkedBody, func(j *job) {
+				j.Request.Trailer = http.Header{"T": {"x"}}
+				if body != nil {
+					withBody(body)(j)
+				}
+			})
+			r.origin.WantRequests("PUT /a")
+			r.origin.Send(answerWith("A"))
+			a.wantContent("A")
+			require.Equal(t, "x", r.origin.Requests()[0].Trailer.Get("T"))
+		})
+	}
+}
+
+func TestSmallContentLeavesWithItsHead(t *testing.T) {
+	for _, change := range []func(*job){func(*job) {}, chunkedBody} {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t)
+			r.put("/a", "content", change)
+			r.origin.WantRequests("PUT /a")
+			require.Len(t, r.nc.(*memnet.Conn).WriteLog(), 1)
+		})
+	}
+}
+
+func TestContentOfTheWrongLengthIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		j := r.job("PUT", "/a")
+		j.Request.Framing = wire.Framing{Kind: wire.Length, Length: 5}
+		j.Content = []byte("abc")
+		var state *StateError
+		require.ErrorAs(t, j.submit(), &state)
+		r.wantUsable()
+	})
+}
+
+// A body that is given up while it blocks is closed, which ends the goroutine.
+func TestEndOfConnectionClosesABlockedBody(t *testing.T) {
+	for name, end := range map[string]func(*rig, *job){
+		"close":  func(r *rig, _ *job) { r.Close() },
+		"cancel": func(_ *rig, j *job) { j.cancel(nil) },
+		"reset":  func(r *rig, _ *job) { r.origin.Conn(0).Reset() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachLink(t, func(t *testing.T, opts ...pipetest.Option) {
+				r := newRig(t, opts...)
+				a := r.put("/a", "", chunkedBody, withBody(nil))
+				b := r.get("/b")
+				r.origin.WantRequests("PUT /a")
+				end(r, a)
+				<-a.done
+				require.Error(t, a.err)
+				require.True(t, b.wantFailure(ErrConnectionClosed).Unsent)
+				r.wantEnded()
+				r.eventually(func() bool { return a.body.timesClosed() == 1 }, "the body is closed")
+			})
+		})
+	}
+}
+
+// Content that cannot be produced is nobody's fault but its own: those before it
+// are answered, and those behind it were not sent.
+func TestFailingBody(t *testing.T) {
+	why := errors.New("disk on fire")
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		a := r.get("/a")
+		body := io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(why))
+		b := r.put("/b", "", chunkedBody, withBody(body))
+		require.False(t, b.wantFailure(why).Unsent)
+		require.False(t, r.Usable())
+		a.wantPending()
+		r.origin.Send(answerWith("A"))
+		a.wantContent("A")
+		r.wantEnded()
+	})
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		b := r.put("/b", "", chunkedBody, withBody(iotest.ErrReader(why)))
+		b.wantFailure(why)
+		r.wantEnded()
+	})
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		a := r.get("/a")
+		b := r.put("/b", "", chunkedBody, withBody(iotest.ErrReader(why)))
+		b.wantFailure(why)
+		r.origin.Conn(0).CloseWrite()
+		require.NotErrorIs(t, a.wantFailure(ErrConnectionClosed), why)
+	})
+}
+
+func TestEarlyFinalResponse(t *testing.T) {
+	const tooLarge = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno"
+	t.Run("then the content is sent", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t)
+			body, content := io.Pipe()
+			a := r.put("/a", "", chunkedBody, withBody(body))
+			b := r.get("/b")
+			r.origin.WantRequests("PUT /a")
+			r.origin.Send(tooLarge)
+			a.wantContent("no")
+			require.Zero(t, r.timesLeft(a), "its content is still being sent")
+			content.Close()
+			synctest.Wait()
+			require.Equal(t, 1, r.timesLeft(a))
+			r.origin.WantRequests("GET /b")
+			r.origin.Send(answerWith("B"))
+			b.wantContent("B")
+			r.wantUsable()
+		})
+	})
+	t.Run("and the content never ends", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t)
+			a := r.put("/a", "", chunkedBody, withBody(nil))
+			b := r.get("/b")
+			begin := time.Now()
+			r.origin.Send(tooLarge)
+			a.wantContent("no")
+			require.True(t, b.wantFailure(ErrRetired).Unsent)
+			require.Equal(t, uploadGrace, time.Since(begin))
+			r.wantEnded()
+		})
+	})
+	t.Run("with close", func(t *testing.T) {
+		eachLink(t, func(t *testing.T, opts ...pipetest.Option) {
+			r := newRig(t, opts...)
+			a := r.put("/a", "", chunkedBody, withBody(nil))
+			b := r.get("/b")
+			r.origin.WantRequests("PUT /a")
+			r.origin.Send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\n")
+			require.True(t, b.wantFailure(ErrRetired).Unsent)
+			r.origin.Send("no")
+			a.wantContent("no")
+			r.wantEnded()
+		})
+	})
+	t.Run("while the origin reads nothing", func(t *testing.T) {
+		eachLink(t, func(t *testing.T, opts ...pipetest.Option) {
+			r := newRig(t, opts...)
+			r.wantUsable()
+			r.origin.Conn(0).PauseReading()
+			a := r.put("/a", strings.Repeat("x", 16<<20))
+			r.origin.Send(tooLarge)
+			a.wantContent("no")
+			r.wantEnded()
+		})
+	})
+}
+
+func TestHoldContinue(t *testing.T) {
+	hold := func(j *job) { j.ContinueTimeout = time.Minute }
+	t.Run("100", func(t *testing.T) {
+		eachLink(t, func(t *testing.T, opts ...pipetest.Option) {
+			for _, body := range []func(*job){func(*job) {}, bodyOf("content")} {
+				r := newRig(t, opts...)
+				a := r.put("/a", "content", hold, body)
+				r.origin.WantRequests("PUT /a")
+				require.Empty(t, r.origin.Requests()[0].Body)
+				r.origin.Send("HTTP/1.1 100 Continue\r\n\r\n")
+				r.eventually(func() bool { return string(r.origin.Requests()[0].Body) == "content" }, "the content has come")
+				r.origin.Send(answerWith("A"))
+				a.wantContent("A")
+				r.wantUsable()
+			}
+		})
+	})
+	t.Run("final response instead", func(t *testing.T) {
+		eachLink(t, func(t *testing.T, opts ...pipetest.Option) {
+			r := newRig(t, opts...)
+			a := r.put("/a", "content", hold)
+			b := r.get("/b")
+			r.origin.WantRequests("PUT /a")
+			r.origin.Send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\n")
+			require.True(t, b.wantFailure(ErrRetired).Unsent, "it does not wait for the content")
+			r.origin.Send("no")
+			a.wantContent("no")
+			r.wantEnded()
+			require.Empty(t, r.origin.Requests()[0].Body)
+		})
+	})
+	t.Run("timeout", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t)
+			a := r.put("/a", "content", hold)
+			time.Sleep(59 * time.Second)
+			synctest.Wait()
+			require.Empty(t, r.origin.Requests()[0].Body)
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			require.Equal(t, "content", string(r.origin.Requests()[0].Body))
+			r.origin.Send(answerWith("A"))
+			a.wantContent("A")
+			require.True(t, r.Usable())
+		})
+	})
+}
+
+func TestBacklogBehindAnUpload(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		body, content := io.Pipe()
+		a := r.put("/a", "", chunkedBody, withBody(body))
+		b, c := r.get("/b"), r.put("/c", "small")
+		d := r.get("/d", func(j *job) { j.Request.Close = true })
+		e := r.get("/e")
+		c.Content[0] = 'X' // it was copied
+		b.cancel(nil)
+		synctest.Wait()
+		require.Equal(t, 1, r.timesLeft(b), "it has left at once")
+		r.origin.WantRequests("PUT /a")
+		content.Close()
+		require.True(t, e.wantFailure(ErrRetired).Unsent, "nothing is sent behind close")
+		r.origin.WantRequests("PUT /c", "GET /d")
+		require.Equal(t, "small", string(r.origin.Requests()[1].Body))
+		r.origin.Send(answerWith("A") + answerWith("C") + answerWith("D"))
+		a.wantContent("A")
+		c.wantContent("C")
+		d.wantContent("D")
+		r.wantEnded()
+	})
+}
+
+func TestRetireRefusesTheBacklog(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		body, content := io.Pipe()
+		a := r.put("/a", "", chunkedBody, withBody(body))
+		b := r.get("/b")
+		r.Retire()
+		require.True(t, b.wantFailure(ErrRetired).Unsent)
+		content.Close()
+		r.origin.Send(answerWith("A"))
+		a.wantContent("A")
+		r.wantEnded()
+	})
+}

@@ -1,0 +1,121 @@
+//go:build unix
+
+package pipeline
+
+import (
+	"io"
+	"net"
+	"sync/atomic"
+	"syscall"
+)
+
+// rawLink is a link to a non-blocking socket. It waits through the runtime's
+// poller, so that no thread is held.
+type rawLink struct {
+	nc     rawConn
+	rd, wr rawOp
+	taken  atomic.Int64 // octets written
+}
+
+// rawConn is what *net.TCPConn and *net.UnixConn have in common.
+type rawConn interface {
+	net.Conn
+	syscall.Conn
+}
+
+// isRaw reports whether nc is a socket of the operating system.
+func isRaw(nc net.Conn) bool {
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
+
+// newRawLink returns nil if nc is not a socket of the operating system.
+func newRawLink(nc net.Conn) link {
+	if !isRaw(nc) {
+		return nil
+	}
+	rc := nc.(rawConn)
+	sys, err := rc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	l := &rawLink{nc: rc}
+	l.rd.init(sys.Control, sys.Read, syscall.Read, rc.SetReadDeadline)
+	l.wr.init(sys.Control, sys.Write, syscall.Write, rc.SetWriteDeadline)
+	return l
+}
+
+func (l *rawLink) transfer(in, out []byte, block bool) (m moved) {
+	switch {
+	case len(in) == 0 && len(out) == 0:
+	case len(out) == 0:
+		l.read(in, block, &m)
+	case len(in) == 0:
+		l.write(out, block, &m)
+	default:
+		l.write(out, false, &m)
+		l.read(in, false, &m)
+		if block && m.nothing() {
+			l.either(in, out, &m)
+		}
+	}
+	return m
+}
+
+func (l *rawLink) read(in []byte, block bool, m *moved) {
+	n, tried, err := l.rd.do(in, block)
+	if tried && n == 0 && err == nil {
+		err = io.EOF
+	}
+	m.in, m.inErr = n, err
+}
+
+func (l *rawLink) write(out []byte, block bool, m *moved) {
+	m.out, _, m.outErr = l.wr.do(out, block)
+	l.taken.Add(int64(m.out))
+}
+
+// either waits for both directions at once. The runtime's poller lets a
+// goroutine wait for one only, so a second goroutine, which lives as long as
+// the wait, takes the other; who is done first interrupts the other.
+func (l *rawLink) either(in, out []byte, m *moved) {
+	var w moved
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		l.write(out, true, &w)
+		l.rd.interrupt()
+	}()
+	l.read(in, true, m)
+	l.wr.interrupt()
+	<-written
+	m.out, m.outErr = w.out, w.outErr
+	// Both interrupts have done their work, or have come too late. One from
+	// elsewhere is taken back along with them: its reason is still to be seen.
+	l.rd.clear()
+	l.wr.clear()
+}
+
+func (l *rawLink) unsent() int       { return 0 }
+func (l *rawLink) delivered() int64  { return l.taken.Load() }
+func (l *rawLink) writeError() error { return l.wr.failure() }
+
+func (l *rawLink) interrupt(reading, writing bool) {
+	if reading {
+		l.rd.interrupt()
+	}
+	if writing {
+		l.wr.interrupt()
+	}
+}
+
+func (l *rawLink) release() (rest []byte, err error) {
+	l.rd.retire()
+	l.wr.retire()
+	return nil, nil
+}
+
+func (l *rawLink) close() error { return l.nc.Close() }

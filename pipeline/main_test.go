@@ -1,0 +1,9 @@
+package pipeline
+
+import (
+	"testing"
+
+	"github.com/httppipe/httppipe/internal/pipetest"
+)
+
+func TestMain(m *testing.M) { pipetest.Main(m) }
