@@ -1,0 +1,168 @@
+package httppipe
+
+import "time"
+
+// janitorPeriod is how often idle connections are looked at, at least.
+const janitorPeriod = time.Second
+
+// A connList is a doubly linked list of connections.
+type connList struct {
+	first, last *conn
+	n           int
+}
+
+func (l *connList) push(c *conn) {
+	c.prev, c.next, c.listed = l.last, nil, true
+	if l.last != nil {
+		l.last.next = c
+	} else {
+		l.first = c
+	}
+	l.last = c
+	l.n++
+}
+
+func (l *connList) remove(c *conn) {
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		l.first = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	} else {
+		l.last = c.prev
+	}
+	c.prev, c.next, c.listed = nil, nil, false
+	l.n--
+}
+
+// becameIdle takes note that c carries nothing, and closes connections that are
+// too many. c.place.mu is held.
+func (pl *pool) becameIdle(c *conn) {
+	p, t := c.place, c.place.t
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	if pl.closed || t.DisableKeepAlives || t.MaxIdleConnsPerHost < 0 || p.idleConns() > t.maxIdlePerHost() {
+		p.discard(c)
+		return
+	}
+	c.idleSince = time.Now()
+	if c.listed {
+		pl.idle.remove(c)
+	}
+	pl.idle.push(c)
+	if t.MaxIdleConns > 0 && pl.idle.n > t.MaxIdleConns {
+		go pl.idle.first.retireIdle()
+	}
+	if pl.timer == nil {
+		pl.timer = time.AfterFunc(pl.period(t), func() { pl.clean(t) })
+	}
+}
+
+// defaultMaxIdleConnsPerHost is net/http's.
+const defaultMaxIdleConnsPerHost = 2
+
+func (t *Transport) maxIdlePerHost() int {
+	if t.MaxIdleConnsPerHost == 0 {
+		return defaultMaxIdleConnsPerHost
+	}
+	return t.MaxIdleConnsPerHost
+}
+
+// idleConns counts the connections that carry nothing; p.mu is held.
+func (p *place) idleConns() (n int) {
+	for _, c := range p.conns {
+		if c.inFlight == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// notIdle takes c out of the idle connections, and returns for how long it has been
+// among them.
+func (pl *pool) notIdle(c *conn) time.Duration {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	pl.closed = false
+	if !c.listed {
+		return 0
+	}
+	pl.idle.remove(c)
+	return time.Since(c.idleSince)
+}
+
+// period is how long the janitor waits: until the connection that has been idle
+// longest has been so for too long, and never more than janitorPeriod.
+func (pl *pool) period(t *Transport) time.Duration {
+	if t.IdleConnTimeout <= 0 || pl.idle.first == nil {
+		return janitorPeriod
+	}
+	left := time.Until(pl.idle.first.idleSince.Add(t.IdleConnTimeout))
+	return min(janitorPeriod, max(left, time.Millisecond))
+}
+
+// clean closes the idle connections that have ended, have received what nobody
+// asked for, or have been idle for too long. It goes on as long as there are any.
+func (pl *pool) clean(t *Transport) {
+	pl.mu.Lock()
+	var all []*conn
+	for c := pl.idle.first; c != nil; c = c.next {
+		all = append(all, c)
+	}
+	pl.mu.Unlock()
+	for _, c := range all {
+		if t.IdleConnTimeout > 0 && c.idleFor() >= t.IdleConnTimeout {
+			c.retireIdle()
+		} else {
+			c.d.Check()
+		}
+	}
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	pl.timer = nil
+	if pl.idle.n > 0 {
+		pl.timer = time.AfterFunc(pl.period(t), func() { pl.clean(t) })
+	}
+}
+
+// idleFor is how long c has been idle; 0 if it is not.
+func (c *conn) idleFor() time.Duration {
+	pl := &c.place.t.pool
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	if !c.listed {
+		return 0
+	}
+	return time.Since(c.idleSince)
+}
+
+// retireIdle closes c if it still is idle.
+func (c *conn) retireIdle() {
+	p := c.place
+	p.mu.Lock()
+	idle := c.inFlight == 0 && !c.ended && !c.closing
+	if idle {
+		c.closing = true
+	}
+	p.mu.Unlock()
+	if idle {
+		c.d.Retire()
+	}
+}
+
+// closeIdle closes all connections that carry nothing, and those that become idle
+// before the next request.
+func (pl *pool) closeIdle() {
+	pl.mu.Lock()
+	pl.closed = true
+	var all []*conn
+	for c := pl.idle.first; c != nil; c = c.next {
+		all = append(all, c)
+	}
+	pl.mu.Unlock()
+	for _, c := range all {
+		c.retireIdle()
+	}
+}

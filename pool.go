@@ -1,0 +1,448 @@
+package httppipe
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/httppipe/httppipe/pipeline"
+	"github.com/httppipe/httppipe/wire"
+)
+
+// A pool holds the HTTP/1.1 connections of a Transport. The zero value is empty.
+//
+// Locks are taken in the order place.mu, pool.mu; none is held during I/O or
+// while code of the user runs.
+type pool struct {
+	mu     sync.Mutex
+	places map[routeKey]*place
+	idle   connList    // idle connections of all places, the longest idle first
+	timer  *time.Timer // the janitor's next look at them; nil if there are none
+	closed bool        // idle connections are not kept, until there is a request
+	wakes  sync.Pool   // chan struct{}: channels by which callers are woken
+}
+
+// A place is where requests with one routeKey go: an origin, or an HTTP proxy. It
+// knows its connections, who waits for one, and what the peer has taught us.
+type place struct {
+	t   *Transport
+	key routeKey
+
+	mu      sync.Mutex
+	conns   []*conn
+	shared  exchangeQueue // waiting for a connection, or a place in one
+	alone   exchangeQueue // waiting for a connection of their own
+	dialing int
+	known   knowledge
+	timer   *time.Timer // looks again when a head becomes overdue
+	ticking bool
+}
+
+// A conn is a connection in the pool. Its fields are guarded by place.mu.
+type conn struct {
+	place     *place
+	d         *pipeline.Driver
+	dialed    *dialed
+	inFlight  int         // exchanges assigned that have not left
+	line      []*exchange // these exchanges, oldest first
+	exclusive bool        // the one in flight shares it with no other
+	barrier   bool        // kept free for an exclusive request
+	closing   bool        // is about to end: nobody may have it
+	ended     bool        // of no further use
+	reused    bool        // has been assigned before
+	answered  int         // exchanges that have left
+	proof     proof       // how far it is trusted with pipelining
+	pair      int         // answers that the pair in flight still needs
+	turn      time.Time   // since when its head is the head
+	origin    string      // what its requests in flight are for; through an HTTP proxy it varies
+
+	// In pool.idle, guarded by pool.mu.
+	idleSince  time.Time
+	prev, next *conn
+	listed     bool
+}
+
+// place returns the place for key, which it makes if it is not there.
+func (t *Transport) place(key routeKey) *place {
+	t.pool.mu.Lock()
+	defer t.pool.mu.Unlock()
+	p := t.pool.places[key]
+	if p == nil {
+		if t.pool.places == nil {
+			t.pool.places = make(map[routeKey]*place)
+		}
+		p = &place{t: t, key: key}
+		t.pool.places[key] = p
+	}
+	return p
+}
+
+// depth is the most exchanges in flight on a connection.
+func (t *Transport) depth() int {
+	switch {
+	case t.MaxPipelineDepth == 0:
+		return DefaultMaxPipelineDepth
+	case t.MaxPipelineDepth < 1 || t.DisableKeepAlives:
+		return 1
+	}
+	return t.MaxPipelineDepth
+}
+
+// reserve gets x a connection, x.conn, and a place in its queue; or x.alt, if the
+// origin turns out to speak another protocol. It waits for as long as ctx and
+// the request's Cancel allow.
+func (p *place) reserve(ctx context.Context, x *exchange) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.choose(x); c != nil {
+		p.assign(x, c)
+		return nil
+	}
+	p.enqueue(x)
+	var err error
+	for x.waiting {
+		if err != nil && !x.bound {
+			p.forget(x)
+			p.bar()
+			return err
+		}
+		if x.bound {
+			ctx = context.Background() // whoever submits it is quick about it
+		}
+		p.mu.Unlock()
+		err = firstError(err, x.sleep(ctx))
+		p.mu.Lock()
+	}
+	if err != nil && x.conn != nil && !x.submitted {
+		p.leave(x.conn, slices.Index(x.conn.line, x))
+		return err
+	}
+	return x.err
+}
+
+// enqueue has x wait; p.mu is held.
+func (p *place) enqueue(x *exchange) {
+	x.waiting, x.since = true, time.Now()
+	if x.shares() {
+		p.shared.push(x)
+	} else {
+		p.alone.push(x)
+	}
+	p.provide()
+}
+
+// forget takes x out of the queue it waits in; p.mu is held.
+func (p *place) forget(x *exchange) {
+	x.waiting = false
+	if x.shares() {
+		p.shared.remove(x)
+	} else {
+		p.alone.remove(x)
+	}
+}
+
+// assign gives x a place in c's queue; p.mu is held.
+func (p *place) assign(x *exchange, c *conn) {
+	now := time.Now()
+	x.reused, x.wasIdle = c.reused, c.reused && c.inFlight == 0
+	if c.inFlight == 0 {
+		c.turn = now
+		x.idleTime = p.t.pool.notIdle(c)
+	}
+	c.inFlight++
+	c.line = append(c.line, x)
+	x.assigned = now
+	c.reused = true
+	c.exclusive = !x.shares()
+	c.barrier = false
+	c.origin = x.route.addr
+	if c.proof == proofPair && c.inFlight == 2 && c.pair == 0 {
+		c.pair = 2
+	}
+	x.conn = c
+	if c.inFlight == 2 {
+		p.tick()
+	}
+}
+
+// settle tells x that it need not wait any longer; p.mu is held.
+func (x *exchange) settle() {
+	x.waiting = false
+	select {
+	case x.call.Wake <- struct{}{}:
+	default:
+	}
+}
+
+// dispatch assigns connections to those who wait, oldest first, and provides more
+// connections if they are needed. p.mu is held.
+func (p *place) dispatch() {
+	for p.alone.first != nil {
+		c := p.choose(p.alone.first)
+		if c == nil {
+			break
+		}
+		x := p.alone.pop()
+		p.assign(x, c)
+		x.settle()
+	}
+	for p.shared.first != nil {
+		c := p.choose(p.shared.first)
+		if c == nil {
+			break
+		}
+		x := p.shared.pop()
+		p.assign(x, c)
+		if c.proof == proofPair && c.inFlight == 1 {
+			p.pairUp(x, c)
+		}
+		x.settle()
+	}
+	p.provide()
+}
+
+// pairUp has x, alone on c, bring the next in the queue along: a pair in one write
+// shows whether the peer can pipeline. The second is told when the first has
+// submitted both. p.mu is held.
+func (p *place) pairUp(x *exchange, c *conn) {
+	second := p.shared.first
+	if second == nil || second.route.addr != c.origin || !p.known.canPipeline(time.Now()) {
+		return
+	}
+	p.shared.remove(second)
+	p.assign(second, c)
+	second.bound = true
+	x.second = second
+}
+
+// release takes back a place in a queue that x was given and has not used. A
+// connection outside of any pool has no place, and no queue.
+func (p *place) release(x *exchange) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leave(x.conn, slices.Index(x.conn.line, x))
+}
+
+// left is the Driver's hook: an exchange is no longer on the connection.
+func (c *conn) left(call *pipeline.Call) {
+	p := c.place
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, x := range c.line {
+		if &x.call == call {
+			p.learnAnswer(c, x)
+			p.leave(c, i)
+			return
+		}
+	}
+}
+
+// leave takes the i-th exchange off c; p.mu is held.
+func (p *place) leave(c *conn, i int) {
+	c.inFlight--
+	c.line = slices.Delete(c.line, i, i+1)
+	if c.inFlight == 0 && !c.ended {
+		c.exclusive = false
+		if !c.d.Usable() {
+			p.discard(c)
+		}
+	}
+	if p.shared.first != nil || p.alone.first != nil {
+		p.dispatch()
+	}
+	if c.inFlight == 0 && !c.ended && !c.closing {
+		p.t.pool.becameIdle(c)
+	}
+}
+
+// discard closes an idle connection; p.mu is held.
+func (p *place) discard(c *conn) {
+	c.closing = true
+	go c.d.Retire() // its hook takes p.mu
+}
+
+// endedBy is the Driver's hook: the connection is of no further use.
+func (c *conn) endedBy(err error) {
+	p := c.place
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.t.pool.notIdle(c)
+	c.ended = true
+	for i, other := range p.conns {
+		if other == c {
+			last := len(p.conns) - 1
+			p.conns[i] = p.conns[last]
+			p.conns[last] = nil
+			p.conns = p.conns[:last]
+			break
+		}
+	}
+	p.learnEnd(c, err)
+	p.dispatch()
+}
+
+// provide dials for those who wait, if that helps them; p.mu is held.
+func (p *place) provide() {
+	limit := p.t.MaxConnsPerHost
+	for need := p.needed(); p.dialing < need && (limit <= 0 || len(p.conns)+p.dialing < limit); {
+		if len(p.conns) > 0 && time.Now().Before(p.known.dialAfter) {
+			break // the timer comes back to it
+		}
+		x := p.alone.first
+		if x == nil {
+			x = p.shared.first
+		}
+		p.dialing++
+		p.t.stats.dials.Add(1)
+		go p.dial(x.dialContext(), *x.route)
+	}
+	p.bar()
+	p.tick()
+}
+
+// bar keeps a connection free for who waits for one of its own, when there can be
+// no more of them: steady shared requests must not starve it. p.mu is held.
+func (p *place) bar() {
+	wanted := p.alone.first != nil && p.full()
+	var best *conn
+	for _, c := range p.conns {
+		if !wanted {
+			c.barrier = false
+		} else if c.barrier {
+			return
+		}
+		if !c.exclusive && !c.ended && (best == nil || c.inFlight < best.inFlight) {
+			best = c
+		}
+	}
+	if wanted && best != nil {
+		best.barrier = true
+	}
+}
+
+// dial makes a connection and gives it to those who wait.
+func (p *place) dial(ctx context.Context, r route) {
+	began := time.Now()
+	d, err := p.t.dialRoute(ctx, r)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dialing--
+	switch {
+	case err != nil:
+		p.dialFailed(err, began)
+	case d.alt != nil:
+		p.switchTo(d.alt)
+	default:
+		p.known.dialed(time.Since(began))
+		p.add(d)
+	}
+	p.dispatch()
+}
+
+// add puts a new connection into the pool; p.mu is held.
+func (p *place) add(d *dialed) {
+	c := &conn{place: p, dialed: d}
+	opts := &pipeline.Options{Limits: wire.Limits{Head: p.t.maxResponseHeaderBytes()}}
+	c.d = pipeline.NewDriver(d.conn, opts, pipeline.Hooks{Left: c.left, Ended: c.endedBy})
+	p.conns = append(p.conns, c)
+	if p.shared.first == nil && p.alone.first == nil {
+		p.t.pool.becameIdle(c)
+	}
+}
+
+// dialFailed tells those who cannot be served: without any connection all who
+// waited for this dial, otherwise one who needs a connection of its own.
+// p.mu is held.
+func (p *place) dialFailed(err error, began time.Time) {
+	p.known.dialFailed(time.Now())
+	if x := p.alone.pop(); x != nil {
+		x.fail(err)
+	}
+	if len(p.conns) > 0 {
+		return
+	}
+	for _, q := range []*exchangeQueue{&p.alone, &p.shared} {
+		for q.first != nil && !q.first.since.After(began) {
+			q.pop().fail(err)
+		}
+	}
+}
+
+// fail ends x's wait with an error; place.mu is held.
+func (x *exchange) fail(err error) {
+	x.err = err
+	x.settle()
+}
+
+// switchTo tells those who wait that the origin speaks another protocol.
+// p.mu is held.
+func (p *place) switchTo(alt altConn) {
+	for _, q := range []*exchangeQueue{&p.alone, &p.shared} {
+		for x := q.pop(); x != nil; x = q.pop() {
+			x.alt = alt
+			x.settle()
+		}
+	}
+}
+
+// dialContext is the context in which x's connection is dialed: it has the values
+// of the request's, but goes on when the request ends, because somebody else can
+// use the connection.
+func (x *exchange) dialContext() context.Context {
+	return context.WithoutCancel(x.out.req.Context())
+}
+
+// An exchangeQueue holds exchanges that wait, oldest first.
+type exchangeQueue struct{ first, last *exchange }
+
+func (q *exchangeQueue) push(x *exchange) {
+	x.before, x.behind = q.last, nil
+	if q.last != nil {
+		q.last.behind = x
+	} else {
+		q.first = x
+	}
+	q.last = x
+}
+
+func (q *exchangeQueue) pop() *exchange {
+	x := q.first
+	if x != nil {
+		q.remove(x)
+	}
+	return x
+}
+
+func (q *exchangeQueue) remove(x *exchange) {
+	if x.before != nil {
+		x.before.behind = x.behind
+	} else {
+		q.first = x.behind
+	}
+	if x.behind != nil {
+		x.behind.before = x.before
+	} else {
+		q.last = x.before
+	}
+	x.before, x.behind = nil, nil
+}
+
+func (q *exchangeQueue) len() (n int) {
+	for x := q.first; x != nil; x = x.behind {
+		n++
+	}
+	return n
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package httppipe
+
+import (
+	"errors"
+	"io"
+
+	"github.com/httppipe/httppipe/pipeline"
+)
+
+// maxTries is how many times a request is sent again although the connection
+// that failed had answered nothing.
+const maxTries = 3
+
+// again decides what follows after the attempt x has failed with err: another
+// attempt, or the error for the caller. It is the only place that decides so.
+func (rt *roundTrip) again(x *exchange, err error) (*exchange, error) {
+	var failed *pipeline.CallError
+	if !errors.As(err, &failed) || !rt.mayRepeat(failed) {
+		return nil, rt.exchangeError(err)
+	}
+	if failed.Answered == 0 {
+		rt.tries++
+	}
+	next := &exchange{solo: x.solo}
+	if failed.Head {
+		rt.deaths++
+		next.solo = true
+	}
+	if body := rt.out.body; body != nil {
+		again, ok, bodyErr := body.rewound(rt.out.req)
+		if bodyErr != nil {
+			return nil, bodyErr
+		}
+		if !ok {
+			return nil, rt.exchangeError(err)
+		}
+		if again != body {
+			rt.out.body = again
+			rt.out.content = again.inMemory(again.length)
+		}
+	}
+	rt.t.stats.replays.Add(1)
+	return next, nil
+}
+
+// mayRepeat applies RFC 9110, Section 9.2.2, and RFC 9112, Section 9.3.1.
+func (rt *roundTrip) mayRepeat(failed *pipeline.CallError) bool {
+	fresh := failed.Answered == 0
+	var own *bodyError
+	switch {
+	case errors.As(failed.Err, &own):
+		return false
+	case failed.Unsent:
+		// Not one octet was sent, so that it may be anything. A connection that
+		// never worked is reported, or it would be tried for ever.
+		return !(fresh && failed.Head) && rt.tries < maxTries
+	case !rt.out.replayable:
+		return false
+	case errors.Is(failed.Err, pipeline.ErrStalled), errors.Is(failed.Err, pipeline.ErrRetired):
+		// Others were the cause: who read too slowly, was canceled, or got the
+		// answer that was the last.
+		return rt.tries < maxTries || !fresh
+	case !failed.Head:
+		return true
+	}
+	// It was its turn. Whoever ends two connections is the reason; and a peer
+	// that begins to answer, or answers nonsense, has received the request.
+	return !fresh && rt.deaths == 0 && closedUnanswered(failed.Err)
+}
+
+// closedUnanswered reports whether err says that the connection ended before the
+// response began, rather than that the response is bad.
+func closedUnanswered(err error) bool {
+	var invalid *pipeline.InvalidResponseError
+	return errors.Is(err, pipeline.ErrConnectionClosed) &&
+		!errors.Is(err, io.ErrUnexpectedEOF) && !errors.As(err, &invalid)
+}

@@ -1,0 +1,351 @@
+package httppipe
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/httppipe/httppipe/pipeline"
+)
+
+// A roundTrip is the state of one call of RoundTrip.
+type roundTrip struct {
+	t      *Transport
+	ctx    context.Context
+	trace  *httptrace.ClientTrace
+	out    outgoing
+	route  route
+	first  exchange // the first attempt; most need no other
+	deaths int      // connections that ended while the request was their head
+	tries  int      // attempts that failed without their connection answering anything
+}
+
+// An exchange is one attempt to send a request and to get its response.
+type exchange struct {
+	out   *outgoing
+	route *route
+	solo  bool // must be alone on its connection
+
+	// Guarded by place.mu, until it has a connection.
+	conn           *conn
+	alt            altConn     // in place of conn
+	err            error       // in place of both
+	waiting        bool        // in a queue of the place
+	bound          bool        // is about to be submitted by another
+	since          time.Time   // in the queue
+	assigned       time.Time   // to conn
+	second         *exchange   // has to be submitted together with this one
+	rescued        bool        // was told to go elsewhere
+	inPipe         atomic.Bool // was submitted
+	canceled       atomic.Bool // by CancelRequest
+	before, behind *exchange   // in the queue
+
+	reused, wasIdle bool // for the trace
+	idleTime        time.Duration
+
+	submitted bool // second only: by the first
+	submitErr error
+	toldWrote bool // the trace knows that the request is sent
+
+	call pipeline.Call
+	resp http.Response
+	body responseBody
+}
+
+// shares reports whether others may be in flight on x's connection.
+func (x *exchange) shares() bool { return x.out.shareable && !x.solo }
+
+// RoundTrip sends a request and returns its response, as [http.RoundTripper]
+// asks. It is safe for concurrent use; concurrent requests that have no effect
+// on the origin share connections.
+//
+// A request whose connection ends without an answer is sent again by the rules
+// of RFC 9110, Section 9.2.2, and RFC 9112, Section 9.3: if none of it was sent,
+// or if it is safe or has an Idempotency-Key, and its body can be had again.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	given := req
+	if err := validate(req); err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	if rt := t.alternateRoundTripper(req); rt != nil {
+		resp, again, err := tryRegistered(rt, req)
+		if again == nil {
+			return resp, err
+		}
+		req = again
+	}
+	if err := validateHTTP(req); err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	rt := &roundTrip{t: t, ctx: req.Context()}
+	rt.trace = httptrace.ContextClientTrace(rt.ctx)
+	resp, err := rt.run(req)
+	if err != nil {
+		rt.closeBody(req)
+		return nil, err
+	}
+	rt.out.body.keep()
+	resp.Request = given
+	return resp, nil
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}
+
+// closeBody closes the body of a request that has failed for good.
+func (rt *roundTrip) closeBody(req *http.Request) {
+	if rt.out.body != nil {
+		rt.out.body.finish()
+	} else if !rt.out.loaded && !rt.out.handedOver {
+		closeBody(req)
+	}
+}
+
+// run makes attempts until one succeeds or must not be followed by another.
+func (rt *roundTrip) run(req *http.Request) (resp *http.Response, err error) {
+	if err := canceled(rt.ctx, req.Cancel); err != nil {
+		return nil, err
+	}
+	if rt.route, err = rt.t.routeFor(req); err != nil {
+		return nil, err
+	}
+	if err := rt.out.prepare(rt.t, req, &rt.route); err != nil {
+		return nil, err
+	}
+	key := rt.route.key()
+	x := &rt.first
+	for {
+		x.out, x.route = &rt.out, &rt.route
+		if rt.trace != nil && rt.trace.GetConn != nil {
+			rt.trace.GetConn(rt.route.addr)
+		}
+		if x.alt = rt.t.alts.get(key); x.alt == nil {
+			if err := rt.reserve(key, x); err != nil {
+				return nil, err
+			}
+		}
+		if x.alt != nil {
+			resp, err, again := rt.runAlt(x.alt)
+			if !again {
+				return resp, err
+			}
+			x = new(exchange)
+			continue
+		}
+		rt.traceGotConn(x)
+		resp, err := rt.do(x)
+		if err == nil {
+			return resp, nil
+		}
+		if x, err = rt.again(x, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (rt *roundTrip) reserve(key routeKey, x *exchange) error {
+	x.call.Wake = rt.t.pool.wake()
+	x.call.Cancel = rt.out.req.Cancel
+	err := rt.t.place(key).reserve(rt.ctx, x)
+	if err != nil {
+		rt.t.pool.wakes.Put(x.call.Wake)
+	}
+	return err
+}
+
+// wake returns a channel to wake a caller by.
+func (pl *pool) wake() chan struct{} {
+	if ch, ok := pl.wakes.Get().(chan struct{}); ok {
+		select {
+		case <-ch: // left over: wake-ups may be superfluous
+		default:
+		}
+		return ch
+	}
+	return make(chan struct{}, 1)
+}
+
+// sleep waits to be woken; an error says why x should wait no longer.
+func (x *exchange) sleep(ctx context.Context) error {
+	select {
+	case <-x.call.Wake:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-x.call.Cancel:
+		return pipeline.ErrCanceled
+	}
+}
+
+// do sends the request on x.conn and returns the response, when its head is there.
+func (rt *roundTrip) do(x *exchange) (*http.Response, error) {
+	c := x.conn
+	if !x.submitted {
+		if err := rt.out.load(); err != nil {
+			rt.giveBack(x)
+			return nil, err
+		}
+		x.fill(rt.t, rt.trace != nil)
+		x.submitErr = c.d.Submit(&x.call)
+		if x.submitErr != nil {
+			c.place.release(x)
+		} else {
+			x.inPipe.Store(true)
+		}
+		rt.submitSecond(x)
+	}
+	if x.submitErr != nil {
+		return nil, x.submitErr
+	}
+	if x.call.Body == nil && rt.out.body != nil {
+		rt.out.body.Close() // all of it has been copied
+	}
+	if x.canceled.Load() {
+		x.cancel()
+	}
+	if err := rt.await(x); err != nil {
+		return nil, err
+	}
+	rt.t.pool.wakes.Put(x.call.Wake)
+	return x.response(rt)
+}
+
+// giveBack returns the places on a connection that x, and who was to be submitted
+// with it, will not use.
+func (rt *roundTrip) giveBack(x *exchange) {
+	x.conn.place.release(x)
+	rt.submitSecond(x)
+}
+
+// submitSecond submits the other one of a pair.
+func (rt *roundTrip) submitSecond(x *exchange) {
+	second := x.second
+	if second == nil {
+		return
+	}
+	c := x.conn
+	second.fill(rt.t, httptrace.ContextClientTrace(second.out.req.Context()) != nil)
+	err := c.d.Submit(&second.call)
+	p := c.place
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	second.submitted, second.submitErr, second.bound = true, err, false
+	if err != nil {
+		p.leave(c, slices.Index(c.line, second))
+	} else {
+		second.inPipe.Store(true)
+	}
+	second.settle()
+}
+
+// smallContent is the most content that is copied when it is submitted, so that
+// the body can be closed.
+const smallContent = 64 << 10
+
+// fill prepares x.call.
+func (x *exchange) fill(t *Transport, traced bool) {
+	call, out := &x.call, x.out
+	call.Request = out.head
+	call.HeadTimeout = t.ResponseHeaderTimeout
+	call.Interim = traced
+	call.Content = out.content
+	if out.expect {
+		call.ContinueTimeout = t.ExpectContinueTimeout
+	}
+	if out.body != nil && (out.content == nil || len(out.content) > smallContent || call.ContinueTimeout > 0) {
+		call.Body = out.body
+	}
+}
+
+// await waits for the final response, and tells the trace what happens until then.
+func (rt *roundTrip) await(x *exchange) error {
+	rt.traceWrote(x)
+	first := true
+	for {
+		interim, err := x.conn.d.Await(rt.ctx, &x.call)
+		if err != nil {
+			rt.traceWroteRequest(x, rt.exchangeError(err))
+			return err
+		}
+		if x.call.Sent {
+			rt.traceWroteRequest(x, nil)
+		}
+		if first && (x.call.Final || len(interim) > 0) {
+			first = false
+			rt.traceFirstByte()
+		}
+		if x.call.Final {
+			return nil
+		}
+		for _, head := range interim {
+			if err := rt.traceInterim(head); err != nil {
+				x.conn.d.Abandon(&x.call, err)
+				return rt.broken(err)
+			}
+		}
+	}
+}
+
+// tryRegistered has a RoundTripper of RegisterProtocol answer req. If it leaves
+// that to the Transport, again is the request to send.
+func tryRegistered(rt http.RoundTripper, req *http.Request) (resp *http.Response, again *http.Request, err error) {
+	if req.Body == nil || req.Body == http.NoBody {
+		resp, err = rt.RoundTrip(req)
+		if errors.Is(err, http.ErrSkipAltProtocol) {
+			return nil, req, nil
+		}
+		return resp, nil, err
+	}
+	body := newRequestBody(req.Body, -1)
+	tracked := *req
+	tracked.Body = body
+	resp, err = rt.RoundTrip(&tracked)
+	if !errors.Is(err, http.ErrSkipAltProtocol) {
+		body.keep()
+		return resp, nil, err
+	}
+	rewound, ok, err := body.rewound(req)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case !ok:
+		return nil, nil, errCannotRewind
+	case rewound == body:
+		return nil, req, nil
+	}
+	fresh := *req
+	fresh.Body = rewound.rc
+	return nil, &fresh, nil
+}
+
+var errCannotRewind = errors.New("net/http: cannot rewind body after connection loss")
+
+// runAlt has a connection of another protocol answer the request. again says that
+// it did not, and that another attempt may follow.
+func (rt *roundTrip) runAlt(alt altConn) (resp *http.Response, err error, again bool) {
+	rt.out.handedOver = true
+	resp, err = alt.RoundTrip(rt.out.req)
+	if err == nil {
+		return resp, nil, false
+	}
+	var unprocessed *unprocessedError
+	counts := errors.As(err, &unprocessed) && !unprocessed.untouched
+	next, err := nextAltAttempt(rt.out.req, err, rt.tries)
+	if err != nil {
+		return nil, err, false
+	}
+	if counts {
+		rt.tries++
+	}
+	rt.out.req = next
+	return nil, nil, true
+}

@@ -1,0 +1,424 @@
+package httppipe
+
+import (
+	"errors"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/httppipe/httppipe/pipeline"
+)
+
+// proof says how far a connection is trusted with pipelining. Each goes through
+// the steps again, because one origin may be many servers.
+type proof uint8
+
+const (
+	proofAlone proof = iota // nothing has been answered: one request alone
+	proofPair               // one was: a pair of safe requests
+	proofOpen               // both were: as deep as it pays
+)
+
+// Bounds of what is learnt, and what is assumed before that.
+const (
+	// minDialCost is what a connection is worth at least: below that, more of
+	// them only make each write smaller.
+	minDialCost = 5 * time.Millisecond
+
+	// minPatience is the least time after which an answer is late. Less is the
+	// noise of a busy machine.
+	minPatience = 2 * time.Millisecond
+
+	// unknownPatience is that time as long as nothing is known.
+	unknownPatience = 20 * time.Millisecond
+
+	// minPairWait is the least time that a pair may be silent.
+	minPairWait = 250 * time.Millisecond
+
+	// maxStrikes is how many pairs may break their connection, or get no answer
+	// where one alone gets one, until the origin counts as unable to pipeline.
+	maxStrikes = 2
+
+	// convictedFor is how long that lasts.
+	convictedFor = 10 * time.Minute
+
+	// rescueShare is how much of a rescue each answer pays for, and rescueCredit
+	// how much can be saved up: a slow server must not get its work twice.
+	rescueShare  = 0.05
+	rescueCredit = 16
+
+	// rescueAnyway is how late an answer may be until those behind it are sent
+	// elsewhere without regard to that.
+	rescueAnyway = time.Second
+
+	// maxDialPause bounds the pause after dials that failed.
+	maxDialPause = time.Second
+)
+
+// knowledge is what a place has taught us; it is guarded by place.mu.
+type knowledge struct {
+	rtt     time.Duration // the shortest time that an answer took, or a connection
+	service time.Duration // from one answer to the next, smoothed
+	took    time.Duration // from a request to its answer, smoothed
+	dev     time.Duration // how much that varies
+	credit  float64       // rescues that have been paid for
+
+	strikes  int           // see maxStrikes
+	accused  bool          // a pair was silent: how long does one alone take?
+	pairWait time.Duration // how long a pair may be silent
+	serial   time.Time     // until when the origin is spoken to one request at a time
+	most     int           // exchanges after which it closes connections; 0: unknown
+
+	dialFailures int // in a row
+	dialAfter    time.Time
+}
+
+// dialed takes note of how long a connection took.
+func (k *knowledge) dialed(took time.Duration) {
+	k.dialFailures = 0
+	if k.rtt == 0 || took < k.rtt {
+		k.rtt = took
+	}
+}
+
+// dialFailed puts off the next dial: a little longer each time, and not all at once.
+func (k *knowledge) dialFailed(now time.Time) {
+	pause := min(maxDialPause, 10*time.Millisecond<<min(k.dialFailures, 10))
+	k.dialFailures++
+	k.dialAfter = now.Add(pause/2 + rand.N(pause/2))
+}
+
+// convict takes note of a pair that has broken its connection, or was silent where
+// one alone was not.
+func (k *knowledge) convict(now time.Time) {
+	if k.strikes++; k.strikes >= maxStrikes {
+		k.strikes = 0
+		k.serial = now.Add(convictedFor)
+	}
+}
+
+// answered takes note of an answer that came took after its request was assigned,
+// and gap after the answer before it, or after the assignment if there was none.
+func (k *knowledge) answered(took, gap time.Duration, alone bool) {
+	if alone && (k.rtt == 0 || took < k.rtt) {
+		k.rtt = took
+	}
+	// What a round trip explains is no service time.
+	service := max(0, min(gap, took-k.rtt))
+	k.service += (service - k.service) / 8
+	k.credit = min(rescueCredit, k.credit+rescueShare)
+	if k.took == 0 {
+		k.took, k.dev = took, took/2
+		return
+	}
+	// One answer that took very long says little about the next.
+	off := min(took-k.took, 4*k.patience())
+	k.took += off / 8
+	k.dev += (max(off, -off) - k.dev) / 4
+}
+
+// patience is how long a head may take, beyond the usual time and what was in
+// front of it, before it is late.
+func (k *knowledge) patience() time.Duration {
+	if k.took == 0 {
+		return unknownPatience
+	}
+	return max(minPatience, 4*k.dev)
+}
+
+// dialCost is how long it takes until a new connection has answered, beyond what
+// the answer takes anyway.
+func (k *knowledge) dialCost() time.Duration { return max(minDialCost, 2*k.rtt) }
+
+// canPipeline reports whether more than one request may be in flight.
+func (k *knowledge) canPipeline(now time.Time) bool { return now.After(k.serial) }
+
+// choose returns the best connection for x that there is, or nil if x should
+// wait. p.mu is held.
+//
+// Shared traffic is packed, so that idle connections stay idle for those who
+// need one for themselves. A connection whose head is late gets nothing: what is
+// queued behind an answer that turns out slow is lost, so requests are bound
+// late.
+func (p *place) choose(x *exchange) *conn {
+	if !x.shares() {
+		return p.chooseIdle(true)
+	}
+	now := time.Now()
+	var best *conn
+	var bestWait time.Duration
+	for _, c := range p.conns {
+		if !p.canJoin(c, x, now) {
+			continue
+		}
+		if wait := time.Duration(c.inFlight) * p.known.service; best == nil || wait < bestWait {
+			best, bestWait = c, wait
+		}
+	}
+	if best != nil && bestWait <= max(minDialCost, p.known.rtt/4) {
+		return best
+	}
+	if idle := p.chooseIdle(false); idle != nil {
+		return idle
+	}
+	if best != nil && (bestWait <= p.known.dialCost() || p.full()) {
+		return best
+	}
+	return nil
+}
+
+// canJoin reports whether x may be sent behind what is in flight on c.
+func (p *place) canJoin(c *conn, x *exchange, now time.Time) bool {
+	return c.inFlight > 0 && !c.ended && !c.exclusive && !c.barrier && !c.closing &&
+		c.origin == x.route.addr &&
+		c.inFlight < p.depthOf(c, x, now) &&
+		!p.late(c, now) &&
+		c.d.Usable()
+}
+
+// depthOf is how many exchanges may be in flight on c when x joins.
+func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
+	depth := p.t.depth()
+	switch {
+	case !p.known.canPipeline(now):
+		return 1
+	case c.proof == proofAlone:
+		return 1
+	case c.pair > 0:
+		return 1 // to see the pair through
+	case c.proof == proofPair:
+		// A pair in one write proves more, but nobody waits long for that.
+		if !x.waiting || now.Sub(x.since) < max(time.Millisecond, p.known.rtt/4) {
+			return 1
+		}
+		return min(depth, 2)
+	case p.known.most > 0:
+		return min(depth, max(1, p.known.most-c.answered))
+	}
+	return depth
+}
+
+// chooseIdle returns the idle connection used last, or nil.
+func (p *place) chooseIdle(alone bool) *conn {
+	var best *conn
+	for _, c := range p.conns {
+		if c.inFlight > 0 || c.ended || c.closing || c.barrier && !alone {
+			continue
+		}
+		if best == nil || c.idleSince.After(best.idleSince) {
+			best = c
+		}
+	}
+	return best
+}
+
+// full reports whether there can be no more connections.
+func (p *place) full() bool {
+	limit := p.t.MaxConnsPerHost
+	return limit > 0 && len(p.conns)+p.dialing >= limit
+}
+
+// unprovenConns is how many connections an origin gets while none of them has
+// shown that it can pipeline: with more callers than that a pair comes about.
+const unprovenConns = 2
+
+// needed is how many dials should be under way for those who wait. p.mu is held.
+func (p *place) needed() int {
+	alone, shared := p.alone.len(), p.shared.len()
+	if shared == 0 {
+		return alone
+	}
+	now := time.Now()
+	if !p.known.canPipeline(now) || p.t.depth() == 1 {
+		return alone + shared // as net/http
+	}
+	// A dial helps whoever would wait longer than that takes: slow handlers are
+	// spread as with net/http.
+	worth, sharing := true, 0
+	for _, c := range p.conns {
+		if c.exclusive {
+			continue
+		}
+		sharing++
+		queue := time.Duration(c.inFlight) * p.known.service
+		stuck := c.inFlight > 0 && p.waits(c, now) > max(p.known.patience(), minDialCost)
+		worth = worth && (stuck || queue > p.known.dialCost())
+	}
+	switch {
+	case sharing == 0:
+		return alone + 1 // prove an unknown origin first
+	case worth:
+		return alone + shared
+	case p.proven():
+		return alone + (shared+p.t.depth()-1)/p.t.depth()
+	}
+	return alone + max(0, min(shared, unprovenConns-sharing))
+}
+
+// waits is how long c's head takes beyond the usual time and what was in front of
+// it.
+func (p *place) waits(c *conn, now time.Time) time.Duration {
+	due := c.line[0].assigned.Add(max(p.known.took, p.known.rtt))
+	if c.turn.After(due) {
+		due = c.turn
+	}
+	return now.Sub(due)
+}
+
+// late reports whether c's head is overdue.
+func (p *place) late(c *conn, now time.Time) bool {
+	if c.inFlight == 0 {
+		return false
+	}
+	return p.waits(c, now) > p.known.patience()
+}
+
+// proven reports whether some connection has passed all steps.
+func (p *place) proven() bool {
+	for _, c := range p.conns {
+		if c.proof == proofOpen {
+			return true
+		}
+	}
+	return false
+}
+
+// tick looks again soon, as long as somebody waits for a connection or behind
+// another. p.mu is held.
+func (p *place) tick() {
+	if p.ticking || p.shared.first == nil && p.deepest() < 2 {
+		return
+	}
+	p.ticking = true
+	wait := max(time.Millisecond, p.known.patience()/2)
+	if p.timer == nil {
+		p.timer = time.AfterFunc(wait, p.tock)
+	} else {
+		p.timer.Reset(wait)
+	}
+}
+
+// deepest is the most exchanges in flight on a connection; p.mu is held.
+func (p *place) deepest() (n int) {
+	for _, c := range p.conns {
+		n = max(n, c.inFlight)
+	}
+	return n
+}
+
+// tock sends those elsewhere who wait behind a late answer, and gives connections
+// to those who wait for one.
+func (p *place) tock() {
+	p.mu.Lock()
+	p.ticking = false
+	now := time.Now()
+	var rescued []*exchange
+	var silent []*conn
+	for _, c := range p.conns {
+		switch {
+		case c.inFlight < 2 && c.pair == 0, c.inFlight == 0, c.ended:
+		case c.pair > 0:
+			if p.waits(c, now) > p.known.patienceWithPair() {
+				p.known.accused = true
+				silent = append(silent, c)
+			}
+		case p.late(c, now):
+			rescued = append(rescued, p.rescue(c, now)...)
+		}
+	}
+	p.dispatch()
+	p.mu.Unlock()
+	for _, x := range rescued {
+		x.conn.d.Abandon(&x.call, &pipeline.CallError{Err: pipeline.ErrStalled, Answered: 1})
+	}
+	for _, c := range silent {
+		c.d.Close()
+	}
+}
+
+// rescue chooses those behind c's late head who are sent elsewhere: as many as
+// have been paid for, or all if they have waited very long. p.mu is held.
+func (p *place) rescue(c *conn, now time.Time) (rescued []*exchange) {
+	anyway := p.waits(c, now) > rescueAnyway
+	for _, x := range c.line[1:] {
+		if x.rescued || !x.inPipe.Load() || !x.out.rescuable || p.known.credit < 1 && !anyway {
+			continue
+		}
+		p.known.credit = max(0, p.known.credit-1)
+		x.rescued = true
+		rescued = append(rescued, x)
+	}
+	p.t.stats.rescues.Add(int64(len(rescued)))
+	return rescued
+}
+
+// patienceWithPair is how long a pair may be silent.
+func (k *knowledge) patienceWithPair() time.Duration {
+	return max(minPairWait, 8*k.rtt, k.pairWait)
+}
+
+// learnAnswer takes note that x has left c; p.mu is held.
+func (p *place) learnAnswer(c *conn, x *exchange) {
+	if c.ended {
+		return
+	}
+	now := time.Now()
+	took := now.Sub(x.assigned)
+	if _, complete := x.call.Complete(); complete {
+		// Others took as long as their caller took to read them.
+		p.known.answered(took, now.Sub(c.turn), !c.turn.After(x.assigned))
+	}
+	c.turn = now
+	c.answered++
+	if c.answered > p.known.most {
+		p.known.most = 0
+	}
+	if c.proof == proofAlone {
+		c.proof = proofPair
+		p.judge(took, now)
+	}
+	if c.pair > 0 {
+		if c.pair--; c.pair == 0 {
+			c.proof = proofOpen
+			p.known.strikes = 0
+		}
+	}
+}
+
+// judge compares an answer to a request alone, after a pair was silent: if it came
+// in time, the pair was the reason; if not, the origin is slow, and pairs are
+// given more time. p.mu is held.
+func (p *place) judge(took time.Duration, now time.Time) {
+	if !p.known.accused {
+		return
+	}
+	p.known.accused = false
+	if took < p.known.patienceWithPair() {
+		p.known.convict(now)
+	} else {
+		p.known.pairWait = 2 * took
+	}
+}
+
+// learnEnd takes note that c has ended; p.mu is held.
+func (p *place) learnEnd(c *conn, err error) {
+	now := time.Now()
+	switch {
+	case errors.Is(err, pipeline.ErrSurplus):
+		// It sends what nobody asked for: never let that meet a request.
+		p.known.serial = now.Add(convictedFor)
+	case c.pair > 0 && errors.Is(err, io.EOF):
+		p.known.convict(now)
+	}
+}
+
+// learnClose takes note that the origin closes c in good order, after the answer
+// that is being read: nothing is sent beyond as many from now on.
+func (c *conn) learnClose() {
+	p := c.place
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.answered > 1 {
+		p.known.most = c.answered
+	}
+}

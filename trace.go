@@ -1,0 +1,83 @@
+package httppipe
+
+import (
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+
+	"github.com/httppipe/httppipe/wire"
+)
+
+// The hooks of package httptrace, in net/http's order. All run on the goroutine
+// that called RoundTrip, or that reads the body.
+
+// traceGotConn calls the GotConn hook.
+func (rt *roundTrip) traceGotConn(x *exchange) {
+	if rt.trace != nil && rt.trace.GotConn != nil {
+		rt.trace.GotConn(httptrace.GotConnInfo{
+			Conn:     x.conn.dialed.conn,
+			Reused:   x.reused,
+			WasIdle:  x.wasIdle,
+			IdleTime: x.idleTime,
+		})
+	}
+}
+
+// traceWrote tells of the request's head.
+func (rt *roundTrip) traceWrote(x *exchange) {
+	if rt.trace == nil {
+		return
+	}
+	if rt.trace.WroteHeaderField != nil {
+		x.call.Request.Each(func(name, value string) {
+			rt.trace.WroteHeaderField(name, []string{value})
+		})
+	}
+	if rt.trace.WroteHeaders != nil {
+		rt.trace.WroteHeaders()
+	}
+	if x.call.ContinueTimeout > 0 && rt.trace.Wait100Continue != nil {
+		rt.trace.Wait100Continue()
+	}
+}
+
+// traceWroteRequest tells, once, that the request is sent, or why not.
+func (rt *roundTrip) traceWroteRequest(x *exchange, err error) {
+	if rt.trace == nil || rt.trace.WroteRequest == nil || x.toldWrote {
+		return
+	}
+	x.toldWrote = true
+	rt.trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
+}
+
+// traceFirstByte tells that the first octet of a response has arrived.
+func (rt *roundTrip) traceFirstByte() {
+	if rt.trace != nil && rt.trace.GotFirstResponseByte != nil {
+		rt.trace.GotFirstResponseByte()
+	}
+}
+
+// traceInterim tells of an interim response. An error ends the request.
+func (rt *roundTrip) traceInterim(head wire.ResponseHead) error {
+	if rt.trace == nil {
+		return nil
+	}
+	if head.StatusCode == http.StatusContinue && rt.trace.Got100Continue != nil {
+		rt.trace.Got100Continue()
+	}
+	if rt.trace.Got1xxResponse != nil {
+		return rt.trace.Got1xxResponse(head.StatusCode, textproto.MIMEHeader(head.Header))
+	}
+	return nil
+}
+
+// tracePutIdle tells that the connection can be used again, or why not.
+func (x *exchange) tracePutIdle(rt *roundTrip) {
+	if rt.trace == nil || rt.trace.PutIdleConn == nil {
+		return
+	}
+	if rt.t.DisableKeepAlives || !x.conn.d.Usable() {
+		return
+	}
+	rt.trace.PutIdleConn(nil)
+}
