@@ -3,6 +3,7 @@ package httppipe
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -26,6 +27,9 @@ type altConn interface {
 	// usable reports whether a request sent now would not be refused. It may
 	// be false for a while, when the peer's limit on streams is reached.
 	usable() bool
+
+	// room is about how many requests sent now would not be refused.
+	room() int
 
 	// ended reports whether the connection is closed, or never usable again.
 	ended() bool
@@ -132,6 +136,18 @@ func (c *h2Conn) usable() bool {
 	spent := c.retired || c.single && c.used
 	c.mu.Unlock()
 	return !spent && c.cc.Err() == nil && (c.strict || c.cc.Available() > 0)
+}
+
+func (c *h2Conn) room() int {
+	switch {
+	case !c.usable():
+		return 0
+	case c.single:
+		return 1
+	case c.strict:
+		return math.MaxInt
+	}
+	return c.cc.Available()
 }
 
 func (c *h2Conn) ended() bool {
@@ -281,6 +297,7 @@ type protoConn struct {
 
 func (c *protoConn) usable() bool   { return !c.over.Load() }
 func (c *protoConn) ended() bool    { return c.over.Load() }
+func (c *protoConn) room() int      { return math.MaxInt }
 func (c *protoConn) watch(f func()) { c.onChange.Store(&f) }
 
 func (c *protoConn) closeIdle() {

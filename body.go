@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/httppipe/httppipe/pipeline"
 	"github.com/httppipe/httppipe/wire"
@@ -20,7 +21,8 @@ func (x *exchange) response(rt *roundTrip) (*http.Response, error) {
 	transfer, err := head.TakeTransfer(call.Request.Method, call.Framing)
 	if err != nil {
 		call.Close()
-		return nil, &ExchangeError{Method: call.Request.Method, Err: err}
+		x.conn.d.Retire()
+		return nil, rt.broken(err)
 	}
 	resp.Status = head.Status
 	resp.StatusCode = head.StatusCode
@@ -33,7 +35,7 @@ func (x *exchange) response(rt *roundTrip) (*http.Response, error) {
 	resp.Trailer = transfer.Trailer
 	resp.TLS = x.conn.dialed.tlsState
 	if resp.Close && !x.call.Request.Close {
-		x.conn.learnClose()
+		x.conn.learnClose(x)
 	}
 	x.openBody(rt)
 	if rt.out.gzip && resp.Body != http.NoBody && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
@@ -94,6 +96,7 @@ func (b *responseBody) follow(ctx context.Context) {
 			case <-call.Cancel:
 				call.CloseWithError(pipeline.ErrCanceled)
 			case <-ctx.Done():
+				awaitClientTimeout(ctx, call.Cancel)
 				call.CloseWithError(context.Cause(ctx))
 			case <-done:
 			}
@@ -190,11 +193,16 @@ type gzipBody struct {
 	body io.ReadCloser
 	zr   *gzip.Reader
 	err  error // sticky
+
+	closed atomic.Bool // zr may hold content that was decoded before
 }
 
 // Read implements io.Reader. The gzip header is not looked at before the first
 // Read, so that RoundTrip does not wait for it.
 func (g *gzipBody) Read(p []byte) (n int, err error) {
+	if g.closed.Load() {
+		return 0, errReadAfterClose
+	}
 	if g.err != nil {
 		return 0, g.err
 	}
@@ -208,4 +216,7 @@ func (g *gzipBody) Read(p []byte) (n int, err error) {
 }
 
 // Close implements io.Closer.
-func (g *gzipBody) Close() error { return g.body.Close() }
+func (g *gzipBody) Close() error {
+	g.closed.Store(true)
+	return g.body.Close()
+}

@@ -11,13 +11,7 @@ import (
 
 // cancelRequest ends the attempts in flight for req.
 func (pl *pool) cancelRequest(req *http.Request) {
-	pl.mu.Lock()
-	places := make([]*place, 0, len(pl.places))
-	for _, p := range pl.places {
-		places = append(places, p)
-	}
-	pl.mu.Unlock()
-	for _, p := range places {
+	for _, p := range pl.all() {
 		for _, x := range p.cancelWaiting(req) {
 			x.cancel()
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"time"
 
 	"github.com/httppipe/httppipe/pipeline"
 	"github.com/httppipe/httppipe/wire"
@@ -47,13 +49,14 @@ func (e *ExchangeError) Temporary() bool { return false }
 // exchangeError turns the error of an attempt into the caller's.
 func (rt *roundTrip) exchangeError(err error) error {
 	var failed *pipeline.CallError
-	if !errors.As(err, &failed) {
-		return err // the end of the request's context, or its Cancel
-	}
 	var own *bodyError
 	switch {
+	case errors.As(err, &own) && own.begun:
+		return rt.broken(own.err)
 	case errors.As(err, &own):
 		return own.err
+	case !errors.As(err, &failed):
+		return err // the end of the request's context, or its Cancel
 	case errors.Is(err, pipeline.ErrHeadTimeout):
 		return pipeline.ErrHeadTimeout
 	case failed.Unsent:
@@ -78,6 +81,10 @@ func (rt *roundTrip) broken(err error) error {
 func neverAnswered(err error) bool {
 	var closed *pipeline.ConnectionError
 	if !errors.As(err, &closed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
+		return false
+	}
+	var op *net.OpError
+	if errors.As(closed.Err, &op) && op.Op == "write" {
 		return false
 	}
 	_, several := closed.Err.(interface{ Unwrap() []error })
@@ -106,11 +113,14 @@ func cause(err error) error {
 
 // contentError turns the error of reading content into what net/http returns.
 func contentError(err error) error {
+	var limit *wire.LimitError
 	switch {
 	case err == nil, err == io.EOF:
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, net.ErrClosed):
 		return io.ErrUnexpectedEOF
+	case errors.As(err, &limit) && limit.What == wire.LimitChunkLine:
+		return http.ErrLineTooLong
 	}
 	return cause(err)
 }
@@ -125,5 +135,24 @@ func canceled(ctx context.Context, cancel <-chan struct{}) error {
 		return pipeline.ErrCanceled
 	default:
 		return nil
+	}
+}
+
+// clientTimeoutGrace is how long awaitClientTimeout waits.
+const clientTimeoutGrace = 10 * time.Millisecond
+
+// awaitClientTimeout lets an http.Client find out that its Timeout is over. It
+// gives transports that are not net/http's a context with a deadline and, by a
+// timer for the same time, a Cancel; and it mentions Timeout in the error only if
+// that timer was first.
+func awaitClientTimeout(ctx context.Context, cancel <-chan struct{}) {
+	if cancel == nil || ctx.Err() != context.DeadlineExceeded {
+		return
+	}
+	timer := time.NewTimer(clientTimeoutGrace)
+	defer timer.Stop()
+	select {
+	case <-cancel:
+	case <-timer.C:
 	}
 }

@@ -107,8 +107,8 @@ func (s *h2Setup) nextProtos(configured []string) []string {
 }
 
 // without returns list, unchanged, less the items equal to s.
-func without(list []string, s string) []string {
-	return slices.DeleteFunc(slices.Clone(list), func(item string) bool { return item == s })
+func without[T comparable](list []T, s T) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(item T) bool { return item == s })
 }
 
 // chooseProtocol hands d.conn over to HTTP/2, or to an entry of TLSNextProto, if

@@ -85,7 +85,6 @@ func (p *place) idleConns() (n int) {
 func (pl *pool) notIdle(c *conn) time.Duration {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
-	pl.closed = false
 	if !c.listed {
 		return 0
 	}

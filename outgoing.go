@@ -16,6 +16,7 @@ import (
 type outgoing struct {
 	req  *http.Request
 	head wire.RequestHead
+	gate traceGate // for what dials tell the request's trace
 
 	loaded     bool         // the content was looked at
 	handedOver bool         // another protocol has had the body
@@ -193,8 +194,24 @@ func (o *outgoing) load() error {
 		h.Framing = wire.Framing{Kind: wire.Length, Length: length}
 	}
 	if length > 0 {
-		o.content = o.body.inMemory(length)
+		return o.takeMemory(length)
 	}
+	return nil
+}
+
+// takeMemory takes content that lies in memory out of the body, and refuses it if
+// it is not as long as was announced.
+func (o *outgoing) takeMemory(length int64) error {
+	content, ok := o.body.inMemory()
+	if !ok || length < 0 {
+		o.content = nil
+		return nil
+	}
+	if int64(len(content)) != length {
+		o.body.n = int64(len(content))
+		return &bodyError{err: o.body.lengthError()}
+	}
+	o.content = content
 	return nil
 }
 

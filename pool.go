@@ -29,14 +29,17 @@ type place struct {
 	t   *Transport
 	key routeKey
 
-	mu      sync.Mutex
-	conns   []*conn
-	shared  exchangeQueue // waiting for a connection, or a place in one
-	alone   exchangeQueue // waiting for a connection of their own
-	dialing int
-	known   knowledge
-	timer   *time.Timer // looks again when a head becomes overdue
-	ticking bool
+	mu        sync.Mutex
+	forgotten bool // no longer in pool.places
+	conns     []*conn
+	alts      []altConn     // connections of other protocols
+	shared    exchangeQueue // waiting for a connection, or a place in one
+	alone     exchangeQueue // waiting for a connection of their own
+	dialing   int
+	known     knowledge
+	timer     *time.Timer // looks again when a head becomes overdue
+	ticking   bool
+	tickAt    time.Time // when it should
 }
 
 // A conn is a connection in the pool. Its fields are guarded by place.mu.
@@ -54,6 +57,7 @@ type conn struct {
 	answered  int         // exchanges that have left
 	proof     proof       // how far it is trusted with pipelining
 	pair      int         // answers that the pair in flight still needs
+	oneWrite  bool        // it left in one write: the proof
 	turn      time.Time   // since when its head is the head
 	origin    string      // what its requests in flight are for; through an HTTP proxy it varies
 
@@ -63,19 +67,58 @@ type conn struct {
 	listed     bool
 }
 
-// place returns the place for key, which it makes if it is not there.
+// maxPlaces is how many places a Transport remembers without a connection to
+// them: what they taught us is of use when they are visited again.
+const maxPlaces = 1000
+
+// place returns the place for key, which it makes if it is not there. p.mu of the
+// place returned is held.
 func (t *Transport) place(key routeKey) *place {
-	t.pool.mu.Lock()
-	defer t.pool.mu.Unlock()
-	p := t.pool.places[key]
-	if p == nil {
-		if t.pool.places == nil {
-			t.pool.places = make(map[routeKey]*place)
+	for {
+		t.pool.mu.Lock()
+		t.pool.closed = false
+		p := t.pool.places[key]
+		if p == nil {
+			p = t.pool.newPlace(t, key)
 		}
-		p = &place{t: t, key: key}
-		t.pool.places[key] = p
+		t.pool.mu.Unlock()
+		p.mu.Lock()
+		if !p.forgotten {
+			return p
+		}
+		p.mu.Unlock()
 	}
+}
+
+// newPlace makes a place; pl.mu is held. If there are very many, it forgets some.
+func (pl *pool) newPlace(t *Transport, key routeKey) *place {
+	if pl.places == nil {
+		pl.places = make(map[routeKey]*place)
+	}
+	if len(pl.places) >= 2*maxPlaces {
+		go pl.forgetPlaces(len(pl.places) - maxPlaces)
+	}
+	p := &place{t: t, key: key}
+	pl.places[key] = p
 	return p
+}
+
+// forgetPlaces forgets up to n places that have no connection.
+func (pl *pool) forgetPlaces(n int) {
+	for _, p := range pl.all() {
+		if n <= 0 {
+			return
+		}
+		p.mu.Lock()
+		if p.total() == 0 && p.alone.first == nil && p.shared.first == nil && !p.forgotten {
+			p.forgotten = true
+			pl.mu.Lock()
+			delete(pl.places, p.key)
+			pl.mu.Unlock()
+			n--
+		}
+		p.mu.Unlock()
+	}
 }
 
 // depth is the most exchanges in flight on a connection.
@@ -91,9 +134,8 @@ func (t *Transport) depth() int {
 
 // reserve gets x a connection, x.conn, and a place in its queue; or x.alt, if the
 // origin turns out to speak another protocol. It waits for as long as ctx and
-// the request's Cancel allow.
+// the request's Cancel allow. p.mu is held, and given up.
 func (p *place) reserve(ctx context.Context, x *exchange) error {
-	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c := p.choose(x); c != nil {
 		p.assign(x, c)
@@ -152,13 +194,14 @@ func (p *place) assign(x *exchange, c *conn) {
 	}
 	c.inFlight++
 	c.line = append(c.line, x)
+	x.joined = c.inFlight > 1
 	x.assigned = now
 	c.reused = true
 	c.exclusive = !x.shares()
 	c.barrier = false
 	c.origin = x.route.addr
 	if c.proof == proofPair && c.inFlight == 2 && c.pair == 0 {
-		c.pair = 2
+		c.pair, c.oneWrite = 2, false
 	}
 	x.conn = c
 	if c.inFlight == 2 {
@@ -207,11 +250,13 @@ func (p *place) dispatch() {
 // submitted both. p.mu is held.
 func (p *place) pairUp(x *exchange, c *conn) {
 	second := p.shared.first
-	if second == nil || second.route.addr != c.origin || !p.known.canPipeline(time.Now()) {
+	if second == nil || second.route.addr != c.origin || !p.known.canPipeline(time.Now()) ||
+		!x.out.rescuable || !second.out.rescuable {
 		return
 	}
 	p.shared.remove(second)
 	p.assign(second, c)
+	c.oneWrite = true
 	second.bound = true
 	x.second = second
 }
@@ -247,7 +292,9 @@ func (p *place) leave(c *conn, i int) {
 	c.line = slices.Delete(c.line, i, i+1)
 	if c.inFlight == 0 && !c.ended {
 		c.exclusive = false
-		if !c.d.Usable() {
+		if c.d.Usable() {
+			c.pair = 0 // who was canceled leaves no answer
+		} else {
 			p.discard(c)
 		}
 	}
@@ -288,20 +335,31 @@ func (c *conn) endedBy(err error) {
 // provide dials for those who wait, if that helps them; p.mu is held.
 func (p *place) provide() {
 	limit := p.t.MaxConnsPerHost
-	for need := p.needed(); p.dialing < need && (limit <= 0 || len(p.conns)+p.dialing < limit); {
-		if len(p.conns) > 0 && time.Now().Before(p.known.dialAfter) {
+	for need := p.needed(); p.dialing < need && (limit <= 0 || p.total() < limit); {
+		if len(p.conns) > 0 && p.known.dialsFail(time.Now(), p.dialing) {
 			break // the timer comes back to it
 		}
-		x := p.alone.first
-		if x == nil {
-			x = p.shared.first
-		}
+		x := p.undialed()
+		x.dials = true
 		p.dialing++
 		p.t.stats.dials.Add(1)
-		go p.dial(x.dialContext(), *x.route)
+		go p.dial(x, x.dialContext(), *x.route)
 	}
+	p.makeRoom()
 	p.bar()
 	p.tick()
+}
+
+// makeRoom closes an idle connection for who waits for a fresh one, when there can
+// be no more of them. p.mu is held.
+func (p *place) makeRoom() {
+	x := p.alone.first
+	if x == nil || !x.fresh || p.dialing > 0 || !p.full() {
+		return
+	}
+	if c := p.chooseIdle(true, false); c != nil {
+		p.discard(c)
+	}
 }
 
 // bar keeps a connection free for who waits for one of its own, when there can be
@@ -324,8 +382,26 @@ func (p *place) bar() {
 	}
 }
 
-// dial makes a connection and gives it to those who wait.
-func (p *place) dial(ctx context.Context, r route) {
+// undialed returns who has waited longest without that a dial was begun for it; or
+// if all have one, who has waited longest. p.mu is held, and somebody waits.
+func (p *place) undialed() *exchange {
+	var oldest *exchange
+	for _, q := range []*exchangeQueue{&p.alone, &p.shared} {
+		for x := q.first; x != nil; x = x.behind {
+			if !x.dials {
+				return x
+			}
+			if oldest == nil {
+				oldest = x
+			}
+		}
+	}
+	return oldest
+}
+
+// dial makes a connection, and gives it to x, for which it was begun, or if that
+// does not wait any more, to somebody else.
+func (p *place) dial(x *exchange, ctx context.Context, r route) {
 	began := time.Now()
 	d, err := p.t.dialRoute(ctx, r)
 	p.mu.Lock()
@@ -333,18 +409,23 @@ func (p *place) dial(ctx context.Context, r route) {
 	p.dialing--
 	switch {
 	case err != nil:
-		p.dialFailed(err, began)
+		p.dialFailed(x, err, began)
 	case d.alt != nil:
-		p.switchTo(d.alt)
+		p.switchTo(d)
 	default:
 		p.known.dialed(time.Since(began))
-		p.add(d)
+		c := p.add(d)
+		if x.waiting && !x.bound {
+			p.forget(x)
+			p.assign(x, c)
+			x.settle()
+		}
 	}
 	p.dispatch()
 }
 
 // add puts a new connection into the pool; p.mu is held.
-func (p *place) add(d *dialed) {
+func (p *place) add(d *dialed) *conn {
 	c := &conn{place: p, dialed: d}
 	opts := &pipeline.Options{Limits: wire.Limits{Head: p.t.maxResponseHeaderBytes()}}
 	c.d = pipeline.NewDriver(d.conn, opts, pipeline.Hooks{Left: c.left, Ended: c.endedBy})
@@ -352,14 +433,17 @@ func (p *place) add(d *dialed) {
 	if p.shared.first == nil && p.alone.first == nil {
 		p.t.pool.becameIdle(c)
 	}
+	return c
 }
 
 // dialFailed tells those who cannot be served: without any connection all who
-// waited for this dial, otherwise one who needs a connection of its own.
-// p.mu is held.
-func (p *place) dialFailed(err error, began time.Time) {
-	p.known.dialFailed(time.Now())
-	if x := p.alone.pop(); x != nil {
+// waited for this dial, otherwise x, for which it was begun, unless that can share
+// a connection which makes progress. p.mu is held.
+func (p *place) dialFailed(x *exchange, err error, began time.Time) {
+	now := time.Now()
+	p.known.dialFailed(now)
+	if x.waiting && !x.bound && !(x.shares() && p.progresses(now)) {
+		p.forget(x)
 		x.fail(err)
 	}
 	if len(p.conns) > 0 {
@@ -372,28 +456,18 @@ func (p *place) dialFailed(err error, began time.Time) {
 	}
 }
 
+// progresses reports whether there is a connection that answers in time, and that
+// can be shared. p.mu is held.
+func (p *place) progresses(now time.Time) bool {
+	return slices.ContainsFunc(p.conns, func(c *conn) bool {
+		return !c.exclusive && !c.ended && !c.closing && !p.late(c, now)
+	})
+}
+
 // fail ends x's wait with an error; place.mu is held.
 func (x *exchange) fail(err error) {
 	x.err = err
 	x.settle()
-}
-
-// switchTo tells those who wait that the origin speaks another protocol.
-// p.mu is held.
-func (p *place) switchTo(alt altConn) {
-	for _, q := range []*exchangeQueue{&p.alone, &p.shared} {
-		for x := q.pop(); x != nil; x = q.pop() {
-			x.alt = alt
-			x.settle()
-		}
-	}
-}
-
-// dialContext is the context in which x's connection is dialed: it has the values
-// of the request's, but goes on when the request ends, because somebody else can
-// use the connection.
-func (x *exchange) dialContext() context.Context {
-	return context.WithoutCancel(x.out.req.Context())
 }
 
 // An exchangeQueue holds exchanges that wait, oldest first.

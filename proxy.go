@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -119,7 +118,7 @@ func (t *Transport) passCONNECT(ctx context.Context, r route, conn net.Conn) err
 	if _, reason, ok := strings.Cut(resp.Status, " "); ok {
 		return errors.New(reason)
 	}
-	return fmt.Errorf("httppipe: proxy answered CONNECT with status %d", resp.StatusCode)
+	return errors.New("unknown status code")
 }
 
 // connectHeader returns the fields of a CONNECT request to r's proxy, in a

@@ -24,7 +24,7 @@ func (rt *roundTrip) again(x *exchange, err error) (*exchange, error) {
 	next := &exchange{solo: x.solo}
 	if failed.Head {
 		rt.deaths++
-		next.solo = true
+		next.solo, next.fresh = true, true
 	}
 	if body := rt.out.body; body != nil {
 		again, ok, bodyErr := body.rewound(rt.out.req)
@@ -36,7 +36,9 @@ func (rt *roundTrip) again(x *exchange, err error) (*exchange, error) {
 		}
 		if again != body {
 			rt.out.body = again
-			rt.out.content = again.inMemory(again.length)
+			if err := rt.out.takeMemory(again.length); err != nil {
+				return nil, rt.exchangeError(err)
+			}
 		}
 	}
 	rt.t.stats.replays.Add(1)
@@ -48,7 +50,7 @@ func (rt *roundTrip) mayRepeat(failed *pipeline.CallError) bool {
 	fresh := failed.Answered == 0
 	var own *bodyError
 	switch {
-	case errors.As(failed.Err, &own):
+	case errors.As(failed.Err, &own), errors.Is(failed.Err, pipeline.ErrHeadTimeout):
 		return false
 	case failed.Unsent:
 		// Not one octet was sent, so that it may be anything. A connection that
@@ -61,10 +63,11 @@ func (rt *roundTrip) mayRepeat(failed *pipeline.CallError) bool {
 		// answer that was the last.
 		return rt.tries < maxTries || !fresh
 	case !failed.Head:
-		return true
+		return rt.tries < maxTries || !fresh
 	}
-	// It was its turn. Whoever ends two connections is the reason; and a peer
-	// that begins to answer, or answers nonsense, has received the request.
+	// It was its turn. That a used connection ends may be bad luck. Whoever ends a
+	// new one is the reason; and a peer that begins to answer, or answers nonsense,
+	// has received the request.
 	return !fresh && rt.deaths == 0 && closedUnanswered(failed.Err)
 }
 

@@ -35,7 +35,10 @@ type requestBody struct {
 
 // A bodyError is an error of the request's own body, which goes to its caller as
 // it is.
-type bodyError struct{ err error }
+type bodyError struct {
+	err   error
+	begun bool // as net/http, say that the connection is broken
+}
 
 func (e *bodyError) Error() string { return e.err.Error() }
 func (e *bodyError) Unwrap() error { return e.err }
@@ -54,13 +57,12 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.n += int64(n)
 	switch {
 	case b.length >= 0 && b.n > b.length:
-		return n, b.lengthError()
+		b.count()
+		return n, &bodyError{b.lengthError(), true}
 	case err == io.EOF && b.n < b.length:
-		return n, b.lengthError()
-	case err == nil && b.n == b.length && b.longer():
-		return n, b.lengthError()
+		return n, &bodyError{b.lengthError(), true}
 	case err != nil && err != io.EOF:
-		return n, &bodyError{err}
+		return n, &bodyError{err: err}
 	}
 	return n, err
 }
@@ -81,16 +83,14 @@ func (b *requestBody) read(p []byte) (int, error) {
 	return b.rc.Read(p)
 }
 
-// longer reports whether the body goes on behind its announced length.
-func (b *requestBody) longer() bool {
-	var one [1]byte
-	n, _ := io.ReadFull(b.rc, one[:])
-	b.n += int64(n)
-	return n > 0
+// count reads what is left, to tell how long the body is.
+func (b *requestBody) count() {
+	n, _ := io.Copy(io.Discard, b.rc)
+	b.n += n
 }
 
 func (b *requestBody) lengthError() error {
-	return &bodyError{fmt.Errorf("http: ContentLength=%d with Body length %d", b.length, b.n)}
+	return fmt.Errorf("http: ContentLength=%d with Body length %d", b.length, b.n)
 }
 
 // probeTime is how long isEmpty waits for the first octet. A body that takes
@@ -179,13 +179,17 @@ func (b *requestBody) rewound(req *http.Request) (again *requestBody, ok bool, e
 	return newRequestBody(rc, b.length), true, nil
 }
 
-// File returns the file that the body is, for sendfile(2).
+// File returns the file that the body is, if that is so and nothing of it was read:
+// its octets can go to the network by sendfile(2). The file counts as used then.
 func (b *requestBody) File() *os.File {
 	f, _ := unwrapNopCloser(b.rc).(*os.File)
-	if f != nil && b.probed == nil {
-		return f
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if f == nil || b.touched || b.probed != nil {
+		return nil
 	}
-	return nil
+	b.touched = true
+	return f
 }
 
 // Types of the wrappers that http.NewRequest puts around a reader in memory.
@@ -206,27 +210,20 @@ func unwrapNopCloser(r io.Reader) io.Reader {
 }
 
 // inMemory returns the content, without copying it, if the body is a reader of
-// memory that holds as much as was announced; nil otherwise.
-func (b *requestBody) inMemory(length int64) []byte {
+// memory.
+func (b *requestBody) inMemory() (content []byte, ok bool) {
+	var g grab
 	switch r := unwrapNopCloser(b.rc).(type) {
 	case *bytes.Reader:
-		return rest(r, r.Len(), length)
+		r.WriteTo(&g)
 	case *bytes.Buffer:
-		return rest(r, r.Len(), length)
+		r.WriteTo(&g)
 	case *strings.Reader:
-		return rest(r, r.Len(), length)
+		r.WriteTo(&g)
+	default:
+		return nil, false
 	}
-	return nil
-}
-
-// rest takes out what r holds if that is length octets.
-func rest(r io.WriterTo, have int, length int64) []byte {
-	if int64(have) != length {
-		return nil
-	}
-	var g grab
-	r.WriteTo(&g)
-	return g
+	return g, true
 }
 
 // grab keeps what it is written, without a copy: the memory stays as it is until

@@ -29,6 +29,7 @@ type exchange struct {
 	out   *outgoing
 	route *route
 	solo  bool // must be alone on its connection
+	fresh bool // must be the first on it
 
 	// Guarded by place.mu, until it has a connection.
 	conn           *conn
@@ -36,10 +37,12 @@ type exchange struct {
 	err            error       // in place of both
 	waiting        bool        // in a queue of the place
 	bound          bool        // is about to be submitted by another
+	dials          bool        // a dial was begun for it
 	since          time.Time   // in the queue
 	assigned       time.Time   // to conn
 	second         *exchange   // has to be submitted together with this one
 	rescued        bool        // was told to go elsewhere
+	joined         bool        // others were in flight when it got its connection
 	inPipe         atomic.Bool // was submitted
 	canceled       atomic.Bool // by CancelRequest
 	before, behind *exchange   // in the queue
@@ -50,6 +53,7 @@ type exchange struct {
 	submitted bool // second only: by the first
 	submitErr error
 	toldWrote bool // the trace knows that the request is sent
+	told100   bool // and that its content may be sent
 
 	call pipeline.Call
 	resp http.Response
@@ -86,7 +90,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	rt := &roundTrip{t: t, ctx: req.Context()}
 	rt.trace = httptrace.ContextClientTrace(rt.ctx)
 	resp, err := rt.run(req)
+	if rt.trace != nil {
+		rt.out.gate.shut()
+	}
 	if err != nil {
+		awaitClientTimeout(rt.ctx, given.Cancel)
 		rt.closeBody(req)
 		return nil, err
 	}
@@ -195,6 +203,7 @@ func (rt *roundTrip) do(x *exchange) (*http.Response, error) {
 			return nil, err
 		}
 		x.fill(rt.t, rt.trace != nil)
+		x.call.More = x.second != nil
 		x.submitErr = c.d.Submit(&x.call)
 		if x.submitErr != nil {
 			c.place.release(x)
@@ -233,8 +242,11 @@ func (rt *roundTrip) submitSecond(x *exchange) {
 		return
 	}
 	c := x.conn
-	second.fill(rt.t, httptrace.ContextClientTrace(second.out.req.Context()) != nil)
-	err := c.d.Submit(&second.call)
+	err := second.out.load() // it has no content
+	if err == nil {
+		second.fill(rt.t, httptrace.ContextClientTrace(second.out.req.Context()) != nil)
+		err = c.d.Submit(&second.call)
+	}
 	p := c.place
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -287,7 +299,7 @@ func (rt *roundTrip) await(x *exchange) error {
 			return nil
 		}
 		for _, head := range interim {
-			if err := rt.traceInterim(head); err != nil {
+			if err := rt.traceInterim(x, head); err != nil {
 				x.conn.d.Abandon(&x.call, err)
 				return rt.broken(err)
 			}

@@ -2,8 +2,10 @@ package httppipe
 
 import (
 	"errors"
-	"io"
+	"math"
 	"math/rand/v2"
+	"net"
+	"slices"
 	"time"
 
 	"github.com/httppipe/httppipe/pipeline"
@@ -47,9 +49,16 @@ const (
 	rescueShare  = 0.05
 	rescueCredit = 16
 
+	// tailMemory is how many answers the share of late ones is taken over, about.
+	tailMemory = 512
+
 	// rescueAnyway is how late an answer may be until those behind it are sent
 	// elsewhere without regard to that.
 	rescueAnyway = time.Second
+
+	// minSilence is the least time that a head which was sent first may get no
+	// answer because of those behind it.
+	minSilence = 10 * time.Second
 
 	// maxDialPause bounds the pause after dials that failed.
 	maxDialPause = time.Second
@@ -62,6 +71,7 @@ type knowledge struct {
 	took    time.Duration // from a request to its answer, smoothed
 	dev     time.Duration // how much that varies
 	credit  float64       // rescues that have been paid for
+	tail    float64       // share of answers that are so late that others are held up
 
 	strikes  int           // see maxStrikes
 	accused  bool          // a pair was silent: how long does one alone take?
@@ -88,6 +98,11 @@ func (k *knowledge) dialFailed(now time.Time) {
 	k.dialAfter = now.Add(pause/2 + rand.N(pause/2))
 }
 
+// dialsFail reports whether another dial should wait because of those that failed.
+func (k *knowledge) dialsFail(now time.Time, dialing int) bool {
+	return now.Before(k.dialAfter) || k.dialFailures > 0 && dialing > 0
+}
+
 // convict takes note of a pair that has broken its connection, or was silent where
 // one alone was not.
 func (k *knowledge) convict(now time.Time) {
@@ -105,6 +120,10 @@ func (k *knowledge) answered(took, gap time.Duration, alone bool) {
 	}
 	// What a round trip explains is no service time.
 	service := max(0, min(gap, took-k.rtt))
+	if k.took > 0 {
+		// One pause, of the origin or of this process, is no trend.
+		service = min(service, 2*k.service+50*time.Microsecond)
+	}
 	k.service += (service - k.service) / 8
 	k.credit = min(rescueCredit, k.credit+rescueShare)
 	if k.took == 0 {
@@ -142,7 +161,7 @@ func (k *knowledge) canPipeline(now time.Time) bool { return now.After(k.serial)
 // late.
 func (p *place) choose(x *exchange) *conn {
 	if !x.shares() {
-		return p.chooseIdle(true)
+		return p.chooseIdle(true, x.fresh)
 	}
 	now := time.Now()
 	var best *conn
@@ -158,7 +177,7 @@ func (p *place) choose(x *exchange) *conn {
 	if best != nil && bestWait <= max(minDialCost, p.known.rtt/4) {
 		return best
 	}
-	if idle := p.chooseIdle(false); idle != nil {
+	if idle := p.chooseIdle(false, false); idle != nil {
 		return idle
 	}
 	if best != nil && (bestWait <= p.known.dialCost() || p.full()) {
@@ -187,22 +206,35 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 	case c.pair > 0:
 		return 1 // to see the pair through
 	case c.proof == proofPair:
-		// A pair in one write proves more, but nobody waits long for that.
+		// Only a pair in one write proves anything, but nobody waits long for that.
 		if !x.waiting || now.Sub(x.since) < max(time.Millisecond, p.known.rtt/4) {
 			return 1
 		}
 		return min(depth, 2)
-	case p.known.most > 0:
-		return min(depth, max(1, p.known.most-c.answered))
+	}
+	depth = min(depth, p.known.depth())
+	if p.known.most > 0 {
+		depth = min(depth, max(1, p.known.most-c.answered))
 	}
 	return depth
 }
 
-// chooseIdle returns the idle connection used last, or nil.
-func (p *place) chooseIdle(alone bool) *conn {
+// depth is how many requests may be in flight on a connection so that all those
+// who wait behind an answer that turns out late can be rescued: the longer the
+// tail, the fewer.
+func (k *knowledge) depth() int {
+	if k.tail < rescueShare/DefaultMaxPipelineDepth {
+		return math.MaxInt
+	}
+	return 1 + int(rescueShare/k.tail)
+}
+
+// chooseIdle returns the idle connection used last, or nil. fresh asks for one that
+// was never used.
+func (p *place) chooseIdle(alone, fresh bool) *conn {
 	var best *conn
 	for _, c := range p.conns {
-		if c.inFlight > 0 || c.ended || c.closing || c.barrier && !alone {
+		if c.inFlight > 0 || c.ended || c.closing || c.barrier && !alone || fresh && c.reused {
 			continue
 		}
 		if best == nil || c.idleSince.After(best.idleSince) {
@@ -215,7 +247,7 @@ func (p *place) chooseIdle(alone bool) *conn {
 // full reports whether there can be no more connections.
 func (p *place) full() bool {
 	limit := p.t.MaxConnsPerHost
-	return limit > 0 && len(p.conns)+p.dialing >= limit
+	return limit > 0 && p.total() >= limit
 }
 
 // unprovenConns is how many connections an origin gets while none of them has
@@ -233,22 +265,27 @@ func (p *place) needed() int {
 		return alone + shared // as net/http
 	}
 	// A dial helps whoever would wait longer than that takes: slow handlers are
-	// spread as with net/http.
-	worth, sharing := true, 0
+	// spread as with net/http. How long a queue takes is known; of a head that
+	// is late it can only be guessed that it goes on, so that this is answered
+	// by doubling.
+	queued, stuck, sharing := true, true, 0
 	for _, c := range p.conns {
 		if c.exclusive {
 			continue
 		}
 		sharing++
-		queue := time.Duration(c.inFlight) * p.known.service
-		stuck := c.inFlight > 0 && p.waits(c, now) > max(p.known.patience(), minDialCost)
-		worth = worth && (stuck || queue > p.known.dialCost())
+		long := time.Duration(c.inFlight)*p.known.service > p.known.dialCost()
+		late := c.inFlight > 0 && p.waits(c, now) > max(p.known.patience(), minDialCost)
+		queued = queued && long
+		stuck = stuck && (long || late)
 	}
 	switch {
 	case sharing == 0:
 		return alone + 1 // prove an unknown origin first
-	case worth:
+	case queued:
 		return alone + shared
+	case stuck:
+		return alone + min(shared, sharing)
 	case p.proven():
 		return alone + (shared+p.t.depth()-1)/p.t.depth()
 	}
@@ -286,11 +323,12 @@ func (p *place) proven() bool {
 // tick looks again soon, as long as somebody waits for a connection or behind
 // another. p.mu is held.
 func (p *place) tick() {
-	if p.ticking || p.shared.first == nil && p.deepest() < 2 {
+	if p.ticking || p.shared.first == nil && !p.behind() {
 		return
 	}
 	p.ticking = true
 	wait := max(time.Millisecond, p.known.patience()/2)
+	p.tickAt = time.Now().Add(wait)
 	if p.timer == nil {
 		p.timer = time.AfterFunc(wait, p.tock)
 	} else {
@@ -298,12 +336,15 @@ func (p *place) tick() {
 	}
 }
 
-// deepest is the most exchanges in flight on a connection; p.mu is held.
-func (p *place) deepest() (n int) {
+// behind reports whether a request is behind another, or was when it was sent.
+// p.mu is held.
+func (p *place) behind() bool {
 	for _, c := range p.conns {
-		n = max(n, c.inFlight)
+		if c.inFlight > 1 || c.inFlight > 0 && (c.pair > 0 || c.line[0].joined) {
+			return true
+		}
 	}
-	return n
+	return false
 }
 
 // tock sends those elsewhere who wait behind a late answer, and gives connections
@@ -312,17 +353,21 @@ func (p *place) tock() {
 	p.mu.Lock()
 	p.ticking = false
 	now := time.Now()
+	if now.Sub(p.tickAt) > max(time.Millisecond, p.known.patience()/2) {
+		// This process had no time to run: it may be late, and not the origin.
+		p.tick()
+		p.mu.Unlock()
+		return
+	}
 	var rescued []*exchange
 	var silent []*conn
 	for _, c := range p.conns {
 		switch {
-		case c.inFlight < 2 && c.pair == 0, c.inFlight == 0, c.ended:
-		case c.pair > 0:
-			if p.waits(c, now) > p.known.patienceWithPair() {
-				p.known.accused = true
-				silent = append(silent, c)
-			}
-		case p.late(c, now):
+		case c.inFlight == 0, c.ended:
+		case p.silent(c, now):
+			p.known.accused = true
+			silent = append(silent, c)
+		case c.pair == 0 && p.late(c, now):
 			rescued = append(rescued, p.rescue(c, now)...)
 		}
 	}
@@ -334,6 +379,23 @@ func (p *place) tock() {
 	for _, c := range silent {
 		c.d.Close()
 	}
+}
+
+// silent reports whether c's head, which was sent behind another or with another
+// behind it, has waited so long that pipelining may be the reason. Behind a
+// response that is being read, the Driver knows what to do. p.mu is held.
+func (p *place) silent(c *conn, now time.Time) bool {
+	head, wait := c.line[0], p.known.patienceWithPair()
+	switch {
+	case c.pair > 0:
+	case head.joined:
+		wait = max(wait, rescueAnyway)
+	case c.inFlight > 1:
+		wait = max(wait, minSilence)
+	default:
+		return false
+	}
+	return p.waits(c, now) > wait && !head.call.Settled()
 }
 
 // rescue chooses those behind c's late head who are sent elsewhere: as many as
@@ -359,16 +421,21 @@ func (k *knowledge) patienceWithPair() time.Duration {
 
 // learnAnswer takes note that x has left c; p.mu is held.
 func (p *place) learnAnswer(c *conn, x *exchange) {
-	if c.ended {
-		return
-	}
 	now := time.Now()
-	took := now.Sub(x.assigned)
+	took, gap := now.Sub(x.assigned), now.Sub(c.turn)
+	late := p.late(c, now)
+	c.turn = now
+	if c.ended || x.call.Response.StatusCode == 0 {
+		return // it was lost, or nobody wanted the answer
+	}
+	p.known.tail -= p.known.tail / tailMemory
+	if late {
+		p.known.tail += 1.0 / tailMemory
+	}
 	if _, complete := x.call.Complete(); complete {
 		// Others took as long as their caller took to read them.
-		p.known.answered(took, now.Sub(c.turn), !c.turn.After(x.assigned))
+		p.known.answered(took, gap, gap >= took)
 	}
-	c.turn = now
 	c.answered++
 	if c.answered > p.known.most {
 		p.known.most = 0
@@ -378,7 +445,8 @@ func (p *place) learnAnswer(c *conn, x *exchange) {
 		p.judge(took, now)
 	}
 	if c.pair > 0 {
-		if c.pair--; c.pair == 0 {
+		// Some origins lose one of two that arrive in one segment, and no others.
+		if c.pair--; c.pair == 0 && (c.oneWrite || p.t.PipelineUploads) {
 			c.proof = proofOpen
 			p.known.strikes = 0
 		}
@@ -407,18 +475,22 @@ func (p *place) learnEnd(c *conn, err error) {
 	case errors.Is(err, pipeline.ErrSurplus):
 		// It sends what nobody asked for: never let that meet a request.
 		p.known.serial = now.Add(convictedFor)
-	case c.pair > 0 && errors.Is(err, io.EOF):
-		p.known.convict(now)
+	case c.pair > 0 && !errors.Is(err, pipeline.ErrRetired) && !errors.Is(err, net.ErrClosed):
+		p.known.convict(now) // the peer has ended it, and did not say that it would
 	}
 }
 
-// learnClose takes note that the origin closes c in good order, after the answer
-// that is being read: nothing is sent beyond as many from now on.
-func (c *conn) learnClose() {
+// learnClose takes note that the origin closes c in good order, after its answer to
+// x: nothing is sent beyond as many from now on.
+func (c *conn) learnClose(x *exchange) {
 	p := c.place
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.answered > 1 {
-		p.known.most = c.answered
+	n := c.answered
+	if slices.Contains(c.line, x) {
+		n++ // its content is still to be read
+	}
+	if n > 1 {
+		p.known.most = n
 	}
 }

@@ -29,16 +29,28 @@ func (rt *roundTrip) traceWrote(x *exchange) {
 		return
 	}
 	if rt.trace.WroteHeaderField != nil {
-		x.call.Request.Each(func(name, value string) {
-			rt.trace.WroteHeaderField(name, []string{value})
-		})
+		rt.traceFields(x)
 	}
 	if rt.trace.WroteHeaders != nil {
 		rt.trace.WroteHeaders()
 	}
-	if x.call.ContinueTimeout > 0 && rt.trace.Wait100Continue != nil {
+	if x.out.expect && rt.trace.Wait100Continue != nil {
 		rt.trace.Wait100Continue()
 	}
+}
+
+// traceFields tells of each field, with all of its values.
+func (rt *roundTrip) traceFields(x *exchange) {
+	var last string
+	var values []string
+	x.call.Request.Each(func(name, value string) {
+		if name != last && last != "" {
+			rt.trace.WroteHeaderField(last, values)
+			values = nil
+		}
+		last, values = name, append(values, value)
+	})
+	rt.trace.WroteHeaderField(last, values) // there is always Host
 }
 
 // traceWroteRequest tells, once, that the request is sent, or why not.
@@ -58,12 +70,15 @@ func (rt *roundTrip) traceFirstByte() {
 }
 
 // traceInterim tells of an interim response. An error ends the request.
-func (rt *roundTrip) traceInterim(head wire.ResponseHead) error {
+func (rt *roundTrip) traceInterim(x *exchange, head wire.ResponseHead) error {
 	if rt.trace == nil {
 		return nil
 	}
-	if head.StatusCode == http.StatusContinue && rt.trace.Got100Continue != nil {
-		rt.trace.Got100Continue()
+	if head.StatusCode == http.StatusContinue && x.out.expect && !x.told100 {
+		x.told100 = true
+		if rt.trace.Got100Continue != nil {
+			rt.trace.Got100Continue()
+		}
 	}
 	if rt.trace.Got1xxResponse != nil {
 		return rt.trace.Got1xxResponse(head.StatusCode, textproto.MIMEHeader(head.Header))

@@ -38,7 +38,7 @@ var backends = []backend{
 
 func tcpPair(t *testing.T, tiny bool) (client, server net.Conn) {
 	if tiny {
-		return pipetest.TinyTCPPair(t, tinyBuffer)
+		return tinyPair(t)
 	}
 	return pipetest.TCPPair(t)
 }

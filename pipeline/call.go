@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -41,6 +42,11 @@ type Call struct {
 	// responses, which Await returns as they arrive, and Sent.
 	Interim bool
 
+	// More says that the same goroutine submits another call next: this one is
+	// held back until then, so that both leave in one write. A request with
+	// content is not.
+	More bool
+
 	// Cancel, if not nil, ends Await when it is closed.
 	Cancel <-chan struct{}
 
@@ -68,7 +74,6 @@ type Call struct {
 	state   callState
 	asleep  bool                // its caller waits to be woken, and can read for others
 	waits   bool                // in the backlog: not even serialised
-	left    bool                // it has left the connection: Hooks.Left is told, or about to be
 	closed  bool                // Body was closed, or is about to be
 	streams bool                // the content is read from the connection
 	err     error               // why there is no final response
@@ -136,6 +141,8 @@ func (*headTimeout) Error() string   { return "net/http: timeout awaiting respon
 func (*headTimeout) Timeout() bool   { return true }
 func (*headTimeout) Temporary() bool { return true }
 
+func (*headTimeout) Is(target error) bool { return target == context.DeadlineExceeded }
+
 // prepare makes call ready to be submitted to d.
 func (call *Call) prepare(d *Driver) error {
 	call.d, call.exchange.call = d, call
@@ -149,6 +156,10 @@ func (call *Call) prepare(d *Driver) error {
 			length = -1
 		}
 		call.upload = newSource(&d.c, call.Body, length)
+		if s, ok := call.upload.(*stream); ok {
+			s.verify = length > 0
+			call.verify = s.verify
+		}
 	case framing.Kind == wire.Length && framing.Length != int64(len(call.Content)):
 		return &StateError{"Submit", "the content is not as long as was announced"}
 	default:
@@ -197,6 +208,10 @@ func (call *Call) takeNews() (interim []wire.ResponseHead) {
 	call.interim, call.heads = nil, 0
 	return interim
 }
+
+// Settled reports whether Await has something final to return: the response has
+// begun, or there will be none.
+func (call *Call) Settled() bool { return call.settled.Load() }
 
 // settle says that Await has something final to return.
 func (call *Call) settle() {

@@ -42,6 +42,7 @@ type Driver struct {
 	reader   *Call   // whose caller owns the receiving half
 	body     *Call   // owns the receiving half: its content is read by its caller
 	backlog  []*Call // submitted while content was being sent
+	early    *Call   // whose response has ended before its content was sent
 	burst    bool    // more than one call was in flight since the last time none was
 	overlap  bool    // the same, or so it was the time before
 	answered int64   // exchanges whose final response has begun
@@ -148,8 +149,13 @@ func (d *Driver) Submit(call *Call) error {
 	}
 	if err != nil {
 		body, answered := call.takeBody(), d.answered
+		held := c.send == sendReady && !d.sendBusy && len(c.next) > 0
+		d.sendBusy = d.sendBusy || held
 		c.mu.Unlock()
 		closeBody(body)
+		if held {
+			d.sendOn(false, nil) // a call that was to leave with this one
+		}
 		return &CallError{Err: err, Unsent: true, Answered: answered}
 	}
 	if c.send != sendReady || len(d.backlog) > 0 {
@@ -158,8 +164,9 @@ func (d *Driver) Submit(call *Call) error {
 		return nil
 	}
 	body := d.begin(call)
-	lead := !d.sendBusy
-	d.sendBusy = true
+	hold := call.More && c.send == sendReady
+	lead := !d.sendBusy && !hold
+	d.sendBusy = d.sendBusy || lead
 	together := d.overlap
 	c.mu.Unlock()
 	closeBody(body)

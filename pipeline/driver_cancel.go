@@ -26,11 +26,11 @@ func (call *Call) ended(ctx context.Context) error {
 // watch has the end of ctx or call.Cancel interrupt a read. The function returned
 // stops that; it is nil if there is nothing to watch.
 func (d *Driver) watch(ctx context.Context, call *Call) (stop func() bool) {
+	if call.Cancel == nil && ctx.Done() == nil {
+		return nil
+	}
 	interrupt := func() { d.c.link.interrupt(true, false) }
 	if call.Cancel == nil {
-		if ctx.Done() == nil {
-			return nil
-		}
 		return context.AfterFunc(ctx, interrupt)
 	}
 	stopped := make(chan struct{})
@@ -104,6 +104,5 @@ func (d *Driver) unwait(call *Call) bool {
 		return false // the connection has ended, and its calls are about to be told
 	}
 	d.backlog = slices.Delete(d.backlog, i, i+1)
-	call.left = true
 	return true
 }

@@ -48,10 +48,9 @@ func (d *Driver) takeAll(err error, blame bool) (calls []*Call) {
 		d.failCall(call, err, reached, blame && len(calls) == 0)
 		calls = append(calls, call)
 	}
-	if c.sending != nil && !c.sending.call.left {
-		// Its response has ended before its content was sent.
-		c.sending.call.left = true
-		calls = append(calls, c.sending.call)
+	if d.early != nil {
+		calls = append(calls, d.early)
+		d.early = nil
 	}
 	return append(calls, d.takeBacklog(err)...)
 }
@@ -91,52 +90,55 @@ func (d *Driver) takeBacklog(err error) (calls []*Call) {
 	return calls
 }
 
-// failSend ends the sending half because of err, for calls of which not one octet
-// was sent, and for culprit, whose content could not be produced, if that is not
-// nil. The others may still be answered: responses already on their way are read.
-// The sending half must be the caller's.
-func (d *Driver) failSend(err error, culprit *Call) {
+// failSend ends the sending half because writing has failed with err, for calls of
+// which not one octet was sent. The others may still be answered: responses
+// already on their way are read. The sending half must be the caller's.
+func (d *Driver) failSend(err error) {
+	d.endSend(err, func(err error) []*Call { return d.takeUnsent(err) })
+}
+
+// failBody ends the sending half because the content of culprit could not be
+// produced. Nothing can follow half a request; those before it, which have no part
+// in it, may still be answered. The sending half must be the caller's.
+func (d *Driver) failBody(culprit *Call, err error) {
+	d.endSend(ErrRetired, func(retired error) (calls []*Call) {
+		in := &d.c.inflight
+		if culprit.state == callWaiting && in.len() > 0 && in.last() == &culprit.exchange {
+			in.drop()
+			d.failCall(culprit, err, d.c.taken(), false)
+			calls = append(calls, culprit)
+		}
+		return append(calls, d.takeBacklog(retired)...)
+	})
+}
+
+// endSend ends the sending half because of err, and the calls that take returns,
+// for which it is called with c.mu held.
+func (d *Driver) endSend(err error, take func(error) []*Call) {
 	c := &d.c
 	c.mu.Lock()
-	if d.stopped || c.closed {
-		d.sendBusy = false
-		c.mu.Unlock()
+	d.sendBusy = false
+	over := d.stopped || c.closed
+	c.mu.Unlock()
+	if over {
 		return
 	}
-	c.mu.Unlock()
-	cause := err
-	if culprit != nil {
-		cause = ErrRetired // the others have no part in it
-	}
-	lost := c.failSend(cause)
+	err = c.failSend(err)
 	c.mu.Lock()
-	d.sendBusy = false
-	calls := d.takeUnsent(lost)
-	if culprit != nil && c.inflight.len() > 0 && c.inflight.last() == &culprit.exchange && culprit.state == callWaiting {
-		c.inflight.drop()
-		d.failCall(culprit, err, c.queued, false)
-		calls = append(calls, culprit)
-	}
+	calls := take(err)
 	var body io.Closer
 	if c.sending != nil {
 		c.sending.call.upload = nil
 		body = c.sending.call.takeBody()
 	}
 	alone := c.inflight.len() == 0
-	reads := false
-	for _, call := range calls {
-		reads = reads || call == d.reader
-	}
 	d.expect()
 	d.passOn()
 	c.mu.Unlock()
 	closeBody(body)
-	if reads {
-		c.link.interrupt(true, false) // it reads for others, and has nothing to wait for
-	}
 	d.settle(calls)
 	if alone {
-		d.fail(lost, false)
+		d.fail(err, false)
 	}
 }
 
@@ -157,7 +159,6 @@ func (d *Driver) takeUnsent(err error) (calls []*Call) {
 // failCall takes the connection from under call; c.mu is held. Requests that begin
 // at reached or behind it have not reached the network, and never will.
 func (d *Driver) failCall(call *Call, err error, reached int64, head bool) {
-	call.left = true
 	if d.body == call {
 		d.body = nil
 	}
@@ -183,11 +184,15 @@ func (d *Driver) settle(calls []*Call) {
 	for _, call := range calls {
 		d.c.mu.Lock()
 		body := call.takeBody()
+		reads := d.reader == call
 		d.c.mu.Unlock()
 		closeBody(body)
 		d.tellLeft(call)
 		if !call.settled.Load() {
 			call.settle()
+		}
+		if reads {
+			d.c.link.interrupt(true, false) // for others, who will do so themselves
 		}
 	}
 }
@@ -213,9 +218,11 @@ func (d *Driver) leave(call *Call) (left bool) {
 	if c.inflight.len() == 0 {
 		d.burst, d.overlap = false, d.burst
 	}
-	call.left = c.sending != &call.exchange
+	if left = c.sending != &call.exchange; !left {
+		d.early = call
+	}
 	d.expect()
-	return call.left
+	return left
 }
 
 // over says, after an exchange has left, whether that was the last one, and why.
@@ -226,7 +233,7 @@ func (d *Driver) over() (err error, blame bool) {
 	switch {
 	case c.closed:
 		return nil, false
-	case c.closing, idle && (c.lastSaid || c.send == sendClosed), !idle && !d.wanted():
+	case c.closing, (idle || !d.wanted()) && (c.lastSaid || c.send == sendClosed):
 		return &ConnectionError{ErrRetired}, false
 	case d.asked():
 		return nil, false

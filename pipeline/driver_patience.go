@@ -62,7 +62,7 @@ func (d *Driver) expects() (expectation, time.Duration) {
 	switch {
 	case c.closed:
 	case call == nil:
-		if c.sending != nil && !c.sending.call.left {
+		if d.early != nil {
 			return expectUpload, uploadGrace
 		}
 	case call == d.body:
@@ -162,11 +162,15 @@ func (d *Driver) disappoint(what expectation, call *Call) {
 		fallthrough
 	default:
 		end = &ConnectionError{ErrRetired}
+	case expectLast:
+		end = d.c.sendErr
+	}
+	if end != nil {
 		d.c.failLocked(end)
 	}
 	d.c.mu.Unlock()
 	d.settle(behind)
 	if end != nil {
-		d.finish(end, false)
+		d.finish(end, what == expectLast)
 	}
 }

@@ -15,16 +15,6 @@ import (
 // Content that has not arrived with its head is read by its own caller, to whom
 // the receiving half goes for that time: see body.go.
 
-const (
-	// maxInMemory is the most content that leaves the connection together with
-	// its head, if all of it has arrived: what a busy connection's buffer holds.
-	maxInMemory = receiveMax
-
-	// maxDrop is the most content of responses that nobody wants which is read
-	// for the sake of those behind; beyond that they are better off elsewhere.
-	maxDrop = 256 << 10
-)
-
 // canRead reports whether the receiving half is free, and a request is on its way
 // that could be answered; c.mu is held.
 func (d *Driver) canRead() bool {
@@ -59,7 +49,11 @@ func (d *Driver) read(ctx context.Context, call *Call) (ended error) {
 		if ended = call.ended(ctx); ended != nil {
 			break
 		}
-		c.rcv.received(c.link.transfer(c.rcv.space(), nil, true))
+		m := c.link.transfer(c.rcv.space(), nil, true)
+		c.rcv.received(m)
+		if m.outErr != nil {
+			d.writingFailed(m.outErr)
+		}
 	}
 	if stop != nil {
 		stop()
@@ -71,6 +65,18 @@ func (d *Driver) read(ctx context.Context, call *Call) (ended error) {
 	}
 	c.mu.Unlock()
 	return ended
+}
+
+// writingFailed takes note of an error that a reader was told of. If somebody owns
+// the sending half, they will find out by themselves.
+func (d *Driver) writingFailed(err error) {
+	d.c.mu.Lock()
+	free := !d.sendBusy && !d.c.closed
+	d.sendBusy = d.sendBusy || free
+	d.c.mu.Unlock()
+	if free {
+		d.failSend(err)
+	}
 }
 
 // deliver hands out the responses that have arrived. It returns whether own needs
@@ -97,6 +103,9 @@ func (d *Driver) deliver(own *Call) (more bool) {
 			return d.starved(own)
 		case isInterimStatus(head.StatusCode):
 			err = d.interim(call, head, c.rcv.parsed-before)
+			if err == nil && call == own && call.Interim {
+				return false // it wants to see it before the next
+			}
 		default:
 			err = d.answer(call, head, own)
 		}
@@ -145,7 +154,7 @@ func (d *Driver) starved(own *Call) (more bool) {
 // endOfInput says why no response can come any more. If writing had failed
 // earlier, that is the cause.
 func (d *Driver) endOfInput() error {
-	err := d.c.rcv.lost()
+	err := d.c.rcv.lostInHead(d.c.opts.Limits)
 	d.c.mu.Lock()
 	defer d.c.mu.Unlock()
 	if call := d.firstCall(); call != nil && call.begun && errors.Is(err, io.EOF) {
@@ -187,17 +196,28 @@ func (c *Conn) headLimit() int64 {
 // errEarlySwitch is the error for a tunnel that begins inside a request.
 var errEarlySwitch = errors.New("protocol switched before the request was complete")
 
+// announcesContent reports whether a response says how long it is. In a 2xx one to
+// CONNECT that is to be ignored (RFC 9112, Section 6.3, rule 2). But servers that
+// know no CONNECT answer it like any other request, and their clients would wait
+// for the end for ever. As net/http, a Driver does as it is told.
+func announcesContent(head *wire.ResponseHead) bool {
+	return len(head.Header["Content-Length"]) > 0 || len(head.Header["Transfer-Encoding"]) > 0
+}
+
 // answer takes the final head of call, and as much content as leaves the
 // connection with it. The rest is for its caller to read, to whom the receiving
 // half goes, or for the reader to drop.
 func (d *Driver) answer(call *Call, head wire.ResponseHead, own *Call) error {
 	c := &d.c
+	if call.method == http.MethodConnect && announcesContent(&head) {
+		call.method = ""
+	}
 	framing, err := c.frame(&call.exchange, &head)
 	if err != nil {
 		return err
 	}
+	d.topUp(framing)
 	mem, complete := c.rcv.early(framing)
-
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -214,18 +234,29 @@ func (d *Driver) answer(call *Call, head wire.ResponseHead, own *Call) error {
 		call.Response, call.Framing, call.body.mem = head, framing, mem
 	}
 	c.beginResponse(&head, framing, complete)
-	if c.send == sendHold && c.sending == &call.exchange {
-		// The framing announces content all the same (RFC 9110, Section 10.1.1):
-		// it is sent, unless nothing is to follow it.
-		if c.closing || call.exchange.close {
-			c.lastSaid, c.closing = true, true
-		} else {
-			d.endHold(call)
-		}
-	}
+	d.skipHold(call)
 	out := d.place(call, wanted)
 	c.mu.Unlock()
+	d.tell(call, wanted, own, out)
+	return nil
+}
 
+// skipHold ends a hold when a final response has come in place of 100 (Continue).
+// The framing announces content all the same (RFC 9110, Section 10.1.1): it is
+// sent, unless nothing is to follow it. c.mu is held.
+func (d *Driver) skipHold(call *Call) {
+	c := &d.c
+	switch {
+	case c.send != sendHold || c.sending != &call.exchange:
+	case c.closing || call.exchange.close:
+		c.lastSaid, c.closing = true, true
+	default:
+		d.endHold(call)
+	}
+}
+
+// tell tells of a final head: the Driver's owner first, then the caller.
+func (d *Driver) tell(call *Call, wanted bool, own *Call, out outcome) {
 	if out.left {
 		d.tellLeft(call)
 	}
@@ -239,7 +270,6 @@ func (d *Driver) answer(call *Call, head wire.ResponseHead, own *Call) error {
 	if out.end != nil {
 		d.fail(out.end, out.blame)
 	}
-	return nil
 }
 
 // outcome is what has to be told, without the lock, after a final head.
@@ -274,71 +304,4 @@ func (d *Driver) place(call *Call, wanted bool) (out outcome) {
 	}
 	d.expect()
 	return out
-}
-
-// early takes content that has arrived along with its head: all of it, if it is
-// not too much, or what the chunks that have arrived hold. What is wrong with it
-// is found by whoever reads on.
-func (rv *receiver) early(framing wire.Framing) (mem []byte, complete bool) {
-	have := int64(rv.w - rv.r)
-	switch {
-	case framing.Kind == wire.Length && framing.Length > 0:
-		if framing.Length > min(have, maxInMemory) {
-			return nil, false
-		}
-		mem = make([]byte, framing.Length)
-	case framing.Kind == wire.Chunked && have > 0:
-		mem = make([]byte, min(have, maxInMemory))
-	default:
-		return nil, false
-	}
-	n, complete, err := rv.content(mem)
-	return mem[:n], complete && err == nil
-}
-
-// drop passes over content that nobody wants; false means that more octets are
-// needed, or the connection was given up.
-func (d *Driver) drop(call *Call) bool {
-	var scratch [4 << 10]byte
-	n, done, err := d.c.rcv.content(scratch[:])
-	d.c.mu.Lock()
-	d.dropped += int64(n)
-	tooMuch := d.dropped > maxDrop
-	d.c.mu.Unlock()
-	switch {
-	case err != nil:
-		d.fail(err, true)
-		return false
-	case done:
-		d.endContent(call)
-		return true
-	case tooMuch:
-		d.fail(&ConnectionError{ErrRetired}, false)
-		return false
-	}
-	return n > 0
-}
-
-// endContent says that the content of call's response has ended.
-func (d *Driver) endContent(call *Call) {
-	c := &d.c
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return
-	}
-	c.endResponse()
-	if call.state == callBody {
-		call.state = callComplete
-	}
-	left := d.leave(call)
-	end, blame := d.over()
-	d.passOn()
-	c.mu.Unlock()
-	if left {
-		d.tellLeft(call)
-	}
-	if end != nil {
-		d.fail(end, blame)
-	}
 }

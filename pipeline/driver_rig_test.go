@@ -207,7 +207,7 @@ func (j *job) await() {
 	defer close(j.done)
 	for {
 		interim, err := j.r.Await(j.ctx, &j.Call)
-		if len(interim) == 0 {
+		if err != nil || j.Final {
 			j.err = err
 			return
 		}
@@ -264,7 +264,7 @@ func (j *job) isPending() bool {
 func (j *job) wantPending() {
 	j.r.t.Helper()
 	synctest.Wait()
-	require.True(j.r.t, j.isPending(), "%s is settled: %v", j.Request.Target, j.err)
+	require.True(j.r.t, j.isPending(), "%s is settled", j.Request.Target)
 }
 
 func (j *job) statuses() []int {

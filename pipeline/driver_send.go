@@ -131,7 +131,7 @@ func (d *Driver) sendOctets(block bool) bool {
 	m := c.link.transfer(nil, c.out[c.off:], block)
 	c.gave(m)
 	if m.outErr != nil {
-		d.failSend(m.outErr, nil)
+		d.failSend(m.outErr)
 		return false
 	}
 	if m.nothing() && !block {
@@ -164,8 +164,11 @@ func (d *Driver) sendContent(block bool) bool {
 		return false
 	}
 	switch done, err := c.sendSource(src); {
+	case errors.Is(err, ErrConnectionClosed):
+		d.failSend(err)
+		return false
 	case err != nil:
-		d.failUpload(call, err)
+		d.failBody(call, err)
 		return false
 	case done:
 		d.endUpload(call)
@@ -186,8 +189,10 @@ func (d *Driver) endUpload(call *Call) {
 		}
 	}
 	bodies := []io.Closer{call.takeBody()}
-	left := !c.closed && call.state == callComplete && !call.left
-	call.left = call.left || left
+	left := d.early == call
+	if left {
+		d.early = nil
+	}
 	for c.send == sendReady && !c.lastSaid && len(d.backlog) > 0 {
 		next := d.backlog[0]
 		d.backlog = d.backlog[1:]
@@ -219,16 +224,5 @@ func (d *Driver) endHold(call *Call) {
 	if !d.sendBusy {
 		d.sendBusy = true
 		go d.sendOn(true, nil)
-	}
-}
-
-// failUpload ends the sending half because the content of call could not be sent:
-// the connection was lost, or the content could not be produced. Nothing can
-// follow half a request, but those before it may still be answered.
-func (d *Driver) failUpload(call *Call, err error) {
-	if errors.Is(err, ErrConnectionClosed) {
-		d.failSend(err, nil)
-	} else {
-		d.failSend(err, call)
 	}
 }

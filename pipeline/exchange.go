@@ -15,6 +15,10 @@ type exchange struct {
 	start int64 // of the first octet
 	end   int64 // behind the last one; 0 until the request is serialised in full
 
+	// verify says that content of a known length is complete when endContent says
+	// so, and not before.
+	verify bool
+
 	close bool // the request said Connection: close: nothing follows it
 }
 

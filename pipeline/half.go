@@ -1,6 +1,9 @@
 package pipeline
 
-import "sync/atomic"
+import (
+	"runtime"
+	"sync/atomic"
+)
 
 // A half is one direction of a Conn, and belongs to whoever has taken it: its
 // buffers are touched, and its octets moved, by nobody else. It is taken for the
@@ -41,14 +44,19 @@ func (c *Conn) take(h *half) {
 	h.wanted.Add(-1)
 }
 
-// yield gives the halves in held to those who want one of them, and takes them
-// back after that.
-func (c *Conn) yield(held Readiness) {
-	if held&Readable != 0 && c.receiveHalf.wanted.Load() > 0 ||
-		held&Writable != 0 && c.sendHalf.wanted.Load() > 0 {
-		c.dropHalves(held)
-		c.takeHalves(held)
+// yield gives the halves in held to those who want one of them, takes them back
+// after that, and reports whether it did. It comes before every wait: who has said
+// that he wants a half, and has interrupted the wait before, may still be on his
+// way to the queue.
+func (c *Conn) yield(held Readiness) bool {
+	if !(held&Readable != 0 && c.receiveHalf.wanted.Load() > 0 ||
+		held&Writable != 0 && c.sendHalf.wanted.Load() > 0) {
+		return false
 	}
+	c.dropHalves(held)
+	runtime.Gosched()
+	c.takeHalves(held)
+	return true
 }
 
 // takeHalves takes the halves of the directions in want, always in the same order

@@ -21,7 +21,7 @@ type link interface {
 	// until the other side ends, or until interrupt.
 	//
 	// A result without octets and without errors means "would block", or, if
-	// block is set, "interrupted".
+	// block is set, "interrupted". An outErr may come, once, to who reads only.
 	transfer(in, out []byte, block bool) moved
 
 	// unsent is the number of octets that transfer took and still holds back,

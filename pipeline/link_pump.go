@@ -36,6 +36,7 @@ type pumpLink struct {
 	writing     int    // octets in the nc.Write in progress
 	written     int64  // octets that nc.Write has accepted
 	outErr      error  // why nothing more can be written
+	told        bool   // whoever reads knows outErr
 	stopReading bool   // an interrupt is pending
 	stopWriting bool
 }
@@ -78,6 +79,9 @@ func (l *pumpLink) takeIn(in []byte, m *moved) {
 	m.in = copy(in, l.in)
 	l.in = l.in[m.in:]
 	switch {
+	case m.in == 0 && l.inErr == nil && !l.told:
+		m.outErr = l.outErr // writeLoop has nobody else to tell
+		l.told = l.outErr != nil
 	case m.in == 0:
 		m.inErr = l.inErr
 	case len(l.in) == 0:

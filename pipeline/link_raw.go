@@ -5,6 +5,7 @@ package pipeline
 import (
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 )
@@ -70,12 +71,25 @@ func (l *rawLink) read(in []byte, block bool, m *moved) {
 	if tried && n == 0 && err == nil {
 		err = io.EOF
 	}
-	m.in, m.inErr = n, err
+	m.in, m.inErr = n, l.opError("read", err)
 }
 
 func (l *rawLink) write(out []byte, block bool, m *moved) {
 	m.out, _, m.outErr = l.wr.do(out, block)
+	m.outErr = l.opError("write", m.outErr)
 	l.taken.Add(int64(m.out))
+}
+
+// opError makes of an error of the operating system what the methods of a net.Conn
+// would have returned.
+func (l *rawLink) opError(op string, err error) error {
+	if errno, ok := err.(syscall.Errno); ok {
+		return &net.OpError{
+			Op: op, Net: l.nc.RemoteAddr().Network(), Source: l.nc.LocalAddr(), Addr: l.nc.RemoteAddr(),
+			Err: os.NewSyscallError(op, errno),
+		}
+	}
+	return err
 }
 
 // either waits for both directions at once. The runtime's poller lets a

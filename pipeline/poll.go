@@ -50,12 +50,15 @@ func (c *Conn) ready(want Readiness) (ready Readiness) {
 }
 
 // await waits until octets have moved in one of the directions in want, whose
-// halves are the caller's, or ctx ends. Those who want the halves get them
-// afterwards, so that the caller has to look at everything again.
+// halves are the caller's, or ctx ends. Those who want the halves have got them
+// in between, so that the caller has to look at everything again.
 //
 // Octets that are kept back are handed over while it waits for input: a request
 // must not stay behind because its sender waits for the answer.
 func (c *Conn) await(ctx context.Context, want Readiness) error {
+	if c.yield(want) {
+		return nil
+	}
 	var in, out []byte
 	if want&Readable != 0 && c.rcv.err == nil {
 		in = c.rcv.space()
@@ -70,9 +73,7 @@ func (c *Conn) await(ctx context.Context, want Readiness) error {
 			out = c.rest()
 		}
 	}
-	err := c.move(ctx, in, out)
-	c.yield(want)
-	return err
+	return c.move(ctx, in, out)
 }
 
 // takeKept takes the sending half if nobody has it and octets are kept back.
@@ -80,7 +81,7 @@ func (c *Conn) takeKept() bool {
 	if !c.sendHalf.try() {
 		return false
 	}
-	if c.kept() && c.sendOpen() {
+	if c.sendHalf.wanted.Load() == 0 && c.kept() && c.sendOpen() {
 		return true
 	}
 	c.sendHalf.drop()

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -93,8 +94,8 @@ func TestInterimInMidUploadDoesNotSuspend(t *testing.T) {
 			go func() {
 				br := bufio.NewReader(server)
 				req, _ := http.ReadRequest(br)
-				for range 10 {
-					io.CopyN(io.Discard, req.Body, size/20)
+				for range 8 {
+					io.CopyN(io.Discard, req.Body, size/16)
 					io.WriteString(server, "HTTP/1.1 "+interim+"\r\nLink: </style>\r\n\r\n")
 				}
 				rest, _ := io.ReadAll(req.Body)
@@ -115,7 +116,7 @@ func TestInterimInMidUploadDoesNotSuspend(t *testing.T) {
 				}
 			}
 			require.NoError(t, file.Err())
-			require.Equal(t, content[:size/2], <-serverDone)
+			require.True(t, content[size/2:] == <-serverDone)
 			wantResponse(t, c, "/up", 200, "")
 		})
 	}
@@ -189,34 +190,33 @@ func TestResumedWithoutReading(t *testing.T) {
 	})
 }
 
-// What TryWrite has kept back goes out while the answer is waited for.
+// fill writes content until no more fits, and ends it: nobody reads, and so the end
+// is kept back. The kernel moves octets from one buffer to the next in its own
+// time, so full is what stays full for a while; if it is not after all, the test
+// shows less.
+func fill(t *testing.T, c *Conn) (sent int) {
+	t.Helper()
+	for full := 0; full < 10; full++ {
+		n, err := c.TryWrite(make([]byte, 1<<20))
+		require.NoError(t, err)
+		if sent += n; n > 0 {
+			full = 0
+		} else {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	require.NoError(t, c.CloseBody(nil))
+	return sent
+}
+
+// What TryWrite and CloseBody have kept back goes out while the answer is waited
+// for: nobody else is there to send it.
 func TestWaitingForInputHandsOverWhatIsKeptBack(t *testing.T) {
 	eachBackend(t, true, func(t *testing.T, c *Conn, server net.Conn) {
-		const size = 2 << 20
-		require.NoError(t, c.SendRequest(bg(), &Request{Method: "PUT", Target: "/", ContentLength: size}))
-		sent := 0
-		for {
-			n, err := c.TryWrite(make([]byte, size-sent))
-			require.NoError(t, err)
-			if sent += n; n == 0 || sent == size {
-				break
-			}
-		}
-		// Nobody but the waiting receiver is there to send the rest.
-		serving(t, server, func(_ *http.Request, content []byte) string {
-			if len(content) != size {
-				return ok("short")
-			}
-			return ok("all")
-		})
-		for sent < size {
-			_, err := c.Poll(bg(), Writable)
-			require.NoError(t, err)
-			n, err := c.TryWrite(make([]byte, size-sent))
-			require.NoError(t, err)
-			sent += n
-		}
-		wantResponse(t, c, "/", 200, "all")
+		require.NoError(t, c.SendRequest(bg(), &Request{Method: "PUT", Target: "/", ContentLength: -1}))
+		sent := fill(t, c)
+		serving(t, server, func(_ *http.Request, content []byte) string { return ok(fmt.Sprint(len(content))) })
+		wantResponse(t, c, "/", 200, fmt.Sprint(sent))
 	})
 }
 
@@ -224,28 +224,24 @@ func TestWaitingForInputHandsOverWhatIsKeptBack(t *testing.T) {
 // while the receiver is already waiting.
 func TestReceiverHandsOverWhatTheSenderLeaves(t *testing.T) {
 	eachBackend(t, true, func(t *testing.T, c *Conn, server net.Conn) {
-		const size = 2 << 20
-		require.NoError(t, c.SendRequest(bg(), &Request{Method: "PUT", Target: "/", ContentLength: size}))
+		require.NoError(t, c.SendRequest(bg(), &Request{Method: "PUT", Target: "/", ContentLength: -1}))
 		answered := make(chan error, 1)
 		go func() {
 			_, err := c.ReadResponse(bg())
 			answered <- err
 		}()
-		got := make(chan struct{})
-		for sent := 0; sent < size; {
-			n, err := c.TryWrite(make([]byte, size-sent))
-			require.NoError(t, err)
-			if sent += n; n == 0 && got != nil {
-				go serve(server, func(*http.Request, []byte) string { return ok("") })
-				got = nil
-			}
-			if n == 0 {
-				_, err := c.Poll(bg(), Writable)
-				require.NoError(t, err)
-			}
-		}
+		waitUntil(func() bool { return c.readsAlone.Load() })
+		fill(t, c)
+		serving(t, server, func(*http.Request, []byte) string { return ok("") })
 		require.NoError(t, <-answered)
 	})
+}
+
+// waitUntil waits for what another goroutine does.
+func waitUntil(done func() bool) {
+	for !done() {
+		time.Sleep(100 * time.Microsecond)
+	}
 }
 
 func TestNonBlockingForms(t *testing.T) {

@@ -72,7 +72,7 @@ func (c *Conn) releaseHold() {
 func (c *Conn) took(n int, framed int) {
 	c.queued += int64(framed)
 	if c.owed > 0 {
-		if c.owed -= int64(n); c.owed == 0 {
+		if c.owed -= int64(n); c.owed == 0 && !c.sending.verify {
 			c.endRequest()
 		}
 	}
@@ -82,7 +82,9 @@ func (c *Conn) took(n int, framed int) {
 func (c *Conn) endRequest() {
 	c.sending.end = c.queued
 	c.sending, c.owed = nil, 0
-	c.setSend(sendReady)
+	if c.send != sendClosed { // by a Close during the write
+		c.setSend(sendReady)
+	}
 }
 
 // push hands over the serialised octets. Without block it reports done as false
@@ -241,7 +243,7 @@ func (c *Conn) endContent(trailer http.Header) error {
 	case c.owed > 0:
 		return &StateError{"end content", "less content than was announced"}
 	}
-	if c.owed == owedRaw {
+	if c.owed == owedRaw || c.owed == 0 {
 		c.endRequest()
 		return nil
 	}

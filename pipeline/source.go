@@ -22,12 +22,24 @@ type source interface {
 // newSource chooses how content from r is sent over c, owed octets of it or, if
 // owed is negative, all there are.
 func newSource(c *Conn, r io.Reader, owed int64) source {
-	if f, ok := r.(*os.File); ok && owed > 0 {
+	if f := fileOf(r); f != nil && owed > 0 {
 		if s := newFileSource(c.link, f); s != nil {
 			return s
 		}
 	}
 	return &stream{r: r}
+}
+
+// fileOf returns the file that r is, or that it says it yields the rest of; nil if
+// there is none.
+func fileOf(r io.Reader) *os.File {
+	switch r := r.(type) {
+	case *os.File:
+		return r
+	case interface{ File() *os.File }:
+		return r.File()
+	}
+	return nil
 }
 
 // sendSource sends a turn of content from src, or less if that would block. done
@@ -66,6 +78,9 @@ type stream struct {
 	buf  []byte
 	p    []byte // read and not yet handed over: part of buf
 	rErr error  // why r yields no more
+
+	// verify says that the content of a known length has to be all that r yields.
+	verify bool
 }
 
 func (s *stream) sendTo(c *Conn, owed int64) (done bool, err error) {
@@ -79,6 +94,8 @@ func (s *stream) sendTo(c *Conn, owed int64) (done bool, err error) {
 		switch {
 		case err != nil:
 			return false, err
+		case owed == 0 && s.verify:
+			return s.atEnd(c)
 		case owed == 0 || len(s.p) == 0 && s.rErr == io.EOF:
 			return true, nil
 		case len(s.p) > 0 || sent >= turn:
@@ -101,4 +118,21 @@ func (s *stream) read(owed int64) {
 	}
 	n, err := s.r.Read(s.buf[:limit])
 	s.p, s.rErr = s.buf[:n], err
+}
+
+// atEnd finds out whether r ends where the content does. What is kept back is
+// handed over first, because r may have to be waited for.
+func (s *stream) atEnd(c *Conn) (done bool, err error) {
+	if s.rErr == nil && c.kept() {
+		return false, nil
+	}
+	for n := 0; s.rErr == nil; {
+		if n, s.rErr = s.r.Read(s.buf[:1]); n > 0 && s.rErr == nil {
+			s.rErr = &StateError{"send content", "more content than was announced"}
+		}
+	}
+	if s.rErr == io.EOF {
+		return true, nil
+	}
+	return false, s.rErr
 }

@@ -157,7 +157,7 @@ func (d *ChunkedDecoder) expect(c, want byte, next chunkState, what string) erro
 //	chunk-size [ BWS chunk-ext ] CRLF
 func (d *ChunkedDecoder) sizeLine(c byte) error {
 	if d.line++; d.line > d.maxLine() {
-		return &LimitError{What: "chunk-size line", Limit: int64(d.maxLine()), Unit: "bytes"}
+		return &LimitError{What: LimitChunkLine, Limit: int64(d.maxLine()), Unit: "bytes"}
 	}
 	switch {
 	case d.state == chunkSizeLF:

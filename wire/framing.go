@@ -14,7 +14,7 @@ const (
 	Length                        // a known number of octets follows
 	Chunked                       // chunks follow, and a trailer section
 	UntilClose                    // content ends when the connection does; responses only
-	Tunnel                        // the connection is no longer HTTP; responses only
+	Tunnel                        // the connection is no longer HTTP: a 101, or CONNECT
 )
 
 func (k FramingKind) String() string {

@@ -156,7 +156,7 @@ func TestTakeTransfer(t *testing.T) {
 		{"close in HTTP/1.0", "GET", "1.0", "200 OK", "Connection: close|Content-Length: 0",
 			Transfer{Close: true}, header{"Connection": {"close"}, "Content-Length": {"0"}}},
 		{"101", "GET", "1.1", "101 Switching Protocols", "Connection: upgrade", Transfer{}, header{"Connection": {"upgrade"}}},
-		{"CONNECT", "CONNECT", "1.1", "200 OK", "", Transfer{ContentLength: -1}, header{}},
+		{"CONNECT", "CONNECT", "1.1", "200 OK", "", Transfer{ContentLength: -1, Close: true}, header{}},
 		{"trailers", "GET", "1.1", "200 OK", "Transfer-Encoding: chunked|Trailer: a, Etag ,,|Trailer: x-y",
 			Transfer{ContentLength: -1, TransferEncoding: chunked, Trailer: header{"A": nil, "Etag": nil, "X-Y": nil}}, header{}},
 		{"trailers without chunks", "GET", "1.1", "200 OK", "Content-Length: 0|Trailer: a",

@@ -11,6 +11,12 @@ type Limits struct {
 	Trailer   int64 // octets of one trailer section, without its empty line; default [DefaultTrailerLimit]
 }
 
+// Values of [LimitError.What] that callers tell apart.
+const (
+	LimitHead      = "server response headers" // [Limits.Head]
+	LimitChunkLine = "chunk-size line"         // [Limits.ChunkLine]
+)
+
 const (
 	// DefaultHeadLimit is what http.Transport uses when MaxResponseHeaderBytes
 	// is zero: large enough for any header sent in earnest.

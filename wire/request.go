@@ -31,7 +31,7 @@ type RequestHead struct {
 	Extra http.Header
 
 	Close   bool    // write Connection: close, unless Header or Extra says so already
-	Framing Framing // NoContent, Length (0 is written as well) or Chunked
+	Framing Framing // NoContent, Length (0 is written as well), Chunked, or Tunnel for CONNECT
 
 	// Trailer announces the names of trailer fields. Values in it are not
 	// looked at, and the whole of it only if Framing says Chunked.

@@ -77,7 +77,7 @@ func (s *HeadScanner) scan(b []byte, limit int64) (n int, err error) {
 		}
 	}
 	if int64(len(b)) >= limit {
-		return 0, &LimitError{What: "server response headers", Limit: limit, Unit: "bytes"}
+		return 0, &LimitError{What: LimitHead, Limit: limit, Unit: "bytes"}
 	}
 	return 0, nil
 }

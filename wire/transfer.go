@@ -16,7 +16,8 @@ import (
 // messages.
 func (h *ResponseHead) TakeTransfer(method string, f Framing) (Transfer, error) {
 	chunked, _ := isChunked(h)
-	t := Transfer{Close: !h.KeepAlive() || f.Kind == UntilClose, ContentLength: h.announcedLength(method, f)}
+	untilClose := f.Kind == UntilClose || f.Kind == Tunnel && h.StatusCode != 101
+	t := Transfer{Close: !h.KeepAlive() || untilClose, ContentLength: h.announcedLength(method, f)}
 	if t.Close && h.atLeast11() && h.saysClose() {
 		delete(h.Header, "Connection")
 	}

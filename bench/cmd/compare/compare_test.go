@@ -1,0 +1,102 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/httppipe/httppipe/bench/internal/report"
+	"github.com/httppipe/httppipe/bench/internal/result"
+	"github.com/httppipe/httppipe/bench/internal/workload"
+)
+
+func TestProgress(t *testing.T) {
+	for _, test := range []struct {
+		terminal bool
+		want     string
+	}{
+		{false, "   1s building\nlook\n   1s 1/2\n"},
+		{true, clearLine + "   1s building" + clearLine + "look\n" + clearLine + "   1s 1/2" + clearLine},
+	} {
+		var out strings.Builder
+		begin := time.Now()
+		p := progress{w: &out, terminal: test.terminal, begin: begin, now: func() time.Time { return begin.Add(time.Second) }}
+		p.say("building")
+		p.note("look")
+		p.say("%d/%d", 1, 2)
+		p.clear()
+		if out.String() != test.want {
+			t.Errorf("terminal %v: %q, want %q", test.terminal, out.String(), test.want)
+		}
+	}
+}
+
+func TestProgressInAFileIsPlain(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if newProgress(f, time.Now()).terminal {
+		t.Error("a file is taken for a terminal")
+	}
+}
+
+func TestBudgetIsShared(t *testing.T) {
+	if got := budgetFor(60*time.Second, 0, 4); got != 15*time.Second {
+		t.Errorf("first row: %v", got)
+	}
+	if got := budgetFor(60*time.Second, 3, 4); got != time.Minute {
+		t.Errorf("last row: %v", got)
+	}
+}
+
+func TestParseBars(t *testing.T) {
+	bars, goals, err := parseBars("goals")
+	if err != nil || len(bars) == 0 || len(goals) != 0 {
+		t.Errorf("goals: %d bars, %d goals, %v", len(bars), len(goals), err)
+	}
+	bars, goals, err = parseBars("a cpu b <= 1")
+	if err != nil || len(bars) != 1 || len(goals) == 0 {
+		t.Errorf("a bar: %d bars, %d goals, %v", len(bars), len(goals), err)
+	}
+	if _, _, err := parseBars("nonsense"); err == nil {
+		t.Error("nonsense is accepted")
+	}
+	if allHold([]report.Verdict{{Bar: report.Bar{Op: "<=", Limit: 1}, Value: 2}}) {
+		t.Error("2 <= 1")
+	}
+}
+
+func TestWriteFiles(t *testing.T) {
+	dir := t.TempDir()
+	s := settings{markdown: filepath.Join(dir, "R.md"), json: filepath.Join(dir, "R.json"), svg: dir}
+	w := workload.Quick()[1]
+	rows := []report.Row{{Workload: w, Results: []result.Result{
+		{Name: "nethttp", CPU: 10, PerSecond: 1}, {Name: "httppipe", CPU: 2, PerSecond: 6},
+	}}}
+	if err := writeFiles(s, rows, "## the rest\n\n", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	md, err := os.ReadFile(s.markdown)
+	if err != nil || !strings.Contains(string(md), "## the rest\n") || !strings.Contains(string(md), "### get/c64: ") {
+		t.Errorf("%v in\n%s", err, md)
+	}
+	var f file
+	b, err := os.ReadFile(s.json)
+	if err == nil {
+		err = json.Unmarshal(b, &f)
+	}
+	if err != nil || len(f.Rows) != 1 || f.Rows[0].Workload != "get/c64" || f.Rows[0].Results[1].CPU != 2 {
+		t.Errorf("%v in\n%s", err, b)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "cost.svg")); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "latency.svg")); err == nil {
+		t.Error("a picture of nothing was written")
+	}
+}

@@ -1,0 +1,200 @@
+// Command compare measures HTTP/1.1 clients side by side and reports ratios.
+//
+//	go run ./cmd/compare                    everything: about 20 minutes
+//	go run ./cmd/compare -quick             under 90 s
+//	go run ./cmd/compare -list              the workloads
+//	go run ./cmd/compare -only 'get/c64$|rtt/50ms' -contestants httppipe -rounds 7
+//	go run ./cmd/compare -o R.md -json R.json -svg .
+//
+// See the README for how to read what it prints.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/httppipe/httppipe/bench/internal/lab"
+	"github.com/httppipe/httppipe/bench/internal/report"
+	"github.com/httppipe/httppipe/bench/internal/workload"
+)
+
+// quickBudget is the time after which -quick begins no more rounds than each
+// row's first. The rest of 90 s is for compiling this
+// command and for one row under way.
+const quickBudget = 60 * time.Second
+
+// settings are the command line.
+type settings struct {
+	quick       bool
+	list        bool
+	only        string
+	contestants string
+	rounds      int
+	scale       float64
+	budget      time.Duration
+	ownConns    int
+	subject     string
+	bars        string
+	markdown    string
+	json        string
+	svg         string
+}
+
+func parse() settings {
+	var s settings
+	flag.BoolVar(&s.quick, "quick", false, "the most telling rows only: under 90 s")
+	flag.BoolVar(&s.list, "list", false, "list the workloads and end")
+	flag.StringVar(&s.only, "only", "", "workloads whose name matches this `regexp`")
+	flag.StringVar(&s.contestants, "contestants", "", "comma-separated: only these, and each row's base")
+	flag.IntVar(&s.rounds, "rounds", 3, "interleaved rounds")
+	flag.Float64Var(&s.scale, "scale", 1, "multiply measured times by this")
+	flag.DurationVar(&s.budget, "budget", 0, "begin no further round after this time; each row has one (0: no bound)")
+	flag.IntVar(&s.ownConns, "conns", 0, "connections for httppipe where they are not limited (0: its choice)")
+	flag.StringVar(&s.subject, "subject", "httppipe", "whom the bars are about")
+	flag.StringVar(&s.bars, "bar", "", `fail unless these hold: "goals", or such as "get/c64 cpu nethttp <= 0.25; get/c64 allocs <= 8"`)
+	flag.StringVar(&s.markdown, "o", "", "write the tables to this `file` too")
+	flag.StringVar(&s.json, "json", "", "write all results to this `file`")
+	flag.StringVar(&s.svg, "svg", "", "write cost.svg and latency.svg to this `directory`")
+	flag.Parse()
+	if s.quick && s.budget == 0 {
+		s.budget = quickBudget
+	}
+	return s
+}
+
+func main() {
+	// The servers die with the thread that started them: keep it.
+	runtime.LockOSThread()
+	held, err := compare(parse())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "compare:", err)
+		os.Exit(2)
+	}
+	if !held {
+		os.Exit(1)
+	}
+}
+
+// compare does everything. held is false if a bar does not hold.
+func compare(s settings) (held bool, err error) {
+	bars, goals, err := parseBars(s.bars)
+	if err != nil {
+		return false, err
+	}
+	all := workload.All()
+	if s.quick {
+		all = workload.Quick()
+	}
+	var names []string
+	if s.contestants != "" {
+		names = strings.Split(s.contestants, ",")
+	}
+	ws, err := workload.Select(all, s.only, names)
+	if err != nil {
+		return false, err
+	}
+	if s.list {
+		for _, w := range ws {
+			fmt.Printf("%-16s %s\n", w.ID, w.Title)
+		}
+		return true, nil
+	}
+	begin := time.Now()
+	rows, err := measure(s, ws, begin)
+	if err != nil {
+		return false, err
+	}
+	verdicts := report.Judge(bars, rows, s.subject)
+	if s.bars == "goals" {
+		verdicts = report.Measured(verdicts) // of the rows that were asked for
+	}
+	rest := report.Overview(rows)
+	if s.subject == "httppipe" {
+		rest += report.VerdictTable("Goals", report.Measured(report.Judge(goals, rows, s.subject)))
+	}
+	rest += report.VerdictTable("Bars", verdicts)
+	fmt.Print(rest)
+	if err := writeFiles(s, rows, rest, begin); err != nil {
+		return false, err
+	}
+	return allHold(verdicts), nil
+}
+
+// parseBars returns the bars to fail on, and the goals that are only shown.
+func parseBars(text string) (bars, goals []report.Bar, err error) {
+	if goals, err = report.ParseBars(report.Goals); err != nil {
+		return nil, nil, err
+	}
+	if text == "goals" {
+		return goals, nil, nil
+	}
+	bars, err = report.ParseBars(text)
+	return bars, goals, err
+}
+
+func allHold(verdicts []report.Verdict) bool {
+	for _, v := range verdicts {
+		if !v.Holds() {
+			return false
+		}
+	}
+	return true
+}
+
+// measure runs all rounds of all workloads and prints each row when it is done.
+func measure(s settings, ws []workload.Workload, begin time.Time) ([]report.Row, error) {
+	p := newProgress(os.Stderr, begin)
+	p.say("building")
+	l, runnable, err := lab.New(ws)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	if n := len(ws) - len(runnable); n > 0 {
+		p.note("%d workloads are left out: nginx is not installed", n)
+	}
+	var rows []report.Row
+	for i, w := range runnable {
+		r := report.Row{Workload: w}
+		for round := range s.rounds {
+			if round > 0 && s.budget > 0 && time.Since(begin) > budgetFor(s.budget, i, len(runnable)) {
+				p.note("%s: %d of %d rounds, for lack of time", w.ID, round, s.rounds)
+				break
+			}
+			p.say("%d/%d %s, round %d of %d", i+1, len(runnable), w.ID, round+1, s.rounds)
+			runRound(l, s, &r, round, p)
+		}
+		rows = append(rows, r)
+		p.clear()
+		fmt.Println(r.Markdown())
+	}
+	return rows, nil
+}
+
+// budgetFor shares the time out, so that the first rows don't take it all.
+func budgetFor(budget time.Duration, row, rows int) time.Duration {
+	return budget * time.Duration(row+1) / time.Duration(rows)
+}
+
+// runRound measures each contestant once. The order rotates, so that nobody
+// always follows the same one.
+func runRound(l *lab.Lab, s settings, r *report.Row, round int, p *progress) {
+	names := r.Workload.Contestants
+	for i := range names {
+		name := names[(i+round)%len(names)]
+		res, err := l.Run(r.Workload, name, s.ownConns, s.scale)
+		if err != nil {
+			p.note("%s %s: %v", r.Workload.ID, name, err)
+			continue
+		}
+		if res.Errors > 0 {
+			p.note("%s %s: %d errors, first: %s", r.Workload.ID, name, res.Errors, res.FirstError)
+		}
+		res.Round = round
+		r.Results = append(r.Results, res)
+	}
+}

@@ -1,0 +1,53 @@
+package lab
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/httppipe/httppipe/bench/internal/workload"
+)
+
+// TestLab builds everything and runs a few rows, for a moment each.
+func TestLab(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and starts processes")
+	}
+	runtime.LockOSThread()
+	ws, err := workload.Select(workload.All(), `^(get/c1|get/c64/tls|nginx/4k|rtt/1ms/n2|put/memory|mem/idle)$`, []string{"fasthttp"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, runnable, err := New(ws)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := exec.LookPath("nginx"); err == nil && len(runnable) != len(ws) {
+		t.Errorf("%d of %d rows can run", len(runnable), len(ws))
+	}
+	for _, w := range runnable {
+		w.Options.Concurrency = min(w.Options.Concurrency, 20)
+		for _, name := range w.Contestants {
+			res, err := l.Run(w, name, 0, 0.1)
+			if err == nil && res.Requests == 0 { // a slow machine
+				res, err = l.Run(w, name, 0, 5)
+			}
+			if err != nil || res.Errors > 0 || res.Requests == 0 {
+				t.Errorf("%s %s: %v, %+v", w.ID, name, err, res)
+			}
+		}
+	}
+	if _, err := l.Run(runnable[0], "nobody", 0, 0.1); err == nil {
+		t.Error("no error for a contestant that does not exist")
+	}
+	l.Close()
+	if _, err := os.Stat(l.dir); !os.IsNotExist(err) {
+		t.Errorf("the directory is still there: %v", err)
+	}
+	if slices.ContainsFunc(l.servers, func(c *exec.Cmd) bool { return c.ProcessState == nil }) {
+		t.Error("servers are still running")
+	}
+}

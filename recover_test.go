@@ -1,0 +1,314 @@
+package httppipe_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/httppipe/httppipe"
+	"github.com/httppipe/httppipe/internal/memnet"
+	"github.com/httppipe/httppipe/internal/pipetest"
+)
+
+// Servers end connections after any number of answers, announced or not, in any
+// way: no caller of a safe request notices, and no POST arrives twice.
+func TestServersThatCloseAfterSomeAnswers(t *testing.T) {
+	for _, k := range []int{1, 2, 5, 100} {
+		for _, announce := range []bool{true, false} {
+			for _, ending := range []pipetest.Ending{pipetest.EndLinger, pipetest.EndClose, pipetest.EndReset} {
+				t.Run(fmt.Sprint(k, announce, ending), func(t *testing.T) {
+					server := &pipetest.Server{Plan: behaving(pipetest.Behaviour{CloseAfter: k, Announce: announce, Ending: ending})}
+					// With latency, a reset would destroy the last answer each time.
+					inWorldOver(t, server, []memnet.Option{memnet.Latency(0)}, func(w *world) {
+						stop := make(chan struct{})
+						var posts sync.WaitGroup
+						posts.Go(func() {
+							for i := 0; ; i++ {
+								select {
+								case <-stop:
+									return
+								default:
+									w.fetch(context.Background(), "POST", fmt.Sprint("/post", i), "x")
+									time.Sleep(time.Millisecond)
+								}
+							}
+						})
+						for round := range 3 {
+							w.getAll(fmt.Sprint("r", round, "-"), 40, time.Minute)
+						}
+						close(stop)
+						posts.Wait()
+						require.Empty(w.t, server.Repeated("POST"))
+					}, maxConns(4))
+				})
+			}
+		}
+	}
+}
+
+// An announced limit is learnt: nothing is sent beyond it.
+func TestLimitOfRequestsIsLearnt(t *testing.T) {
+	server := &pipetest.Server{Plan: behaving(pipetest.Behaviour{CloseAfter: 20, Announce: true})}
+	inWorld(t, server, func(w *world) {
+		for range 10 {
+			w.getAll("a", 40, time.Minute)
+		}
+		before := w.tr.Stats().Replays
+		for range 10 {
+			w.getAll("b", 40, time.Minute)
+		}
+		require.LessOrEqual(w.t, w.tr.Stats().Replays-before, int64(20))
+	}, oneConn())
+}
+
+func TestReplayAfterTheConnectionEnds(t *testing.T) {
+	ends := map[string]func(*pipetest.Conn){
+		"EOF":   (*pipetest.Conn).CloseWrite,
+		"close": (*pipetest.Conn).Close,
+		"RST":   (*pipetest.Conn).Reset,
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+				conn := proven(origin, client)
+				a, b, c, d := client.Get("/a"), client.Get("/b"), client.Get("/c"), client.Get("/d")
+				conn.WantRequests("GET /a", "GET /b", "GET /c", "GET /d")
+				conn.Send(okay("a"))
+				end(conn)
+				a.WantContent("a")
+				time.Sleep(time.Minute)
+				second := origin.Conn(1)
+				// The one whose turn it was goes alone.
+				second.WantRequests("GET /b")
+				time.Sleep(time.Minute)
+				second.WantNoRequest()
+				second.Send(okay("b"))
+				b.WantContent("b")
+				for _, r := range second.Requests()[1:] { // which of them was first is not certain
+					second.Send(okay(r.Target[1:]))
+				}
+				c.WantContent("c")
+				d.WantContent("d")
+				require.EqualValues(t, 3, client.Transport().(*httppipe.Transport).Stats().Replays)
+			}, oneConn())
+		})
+	}
+}
+
+// A request that ends two connections as their head gets the error. Its neighbours
+// are answered.
+func TestRequestThatKillsConnections(t *testing.T) {
+	scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+		conn := proven(origin, client)
+		killer, b, c := client.Get("/killer"), client.Get("/b"), client.Get("/c")
+		conn.WantRequests("GET /killer", "GET /b", "GET /c")
+		conn.Reset()
+		time.Sleep(time.Second)
+		second := origin.Conn(1)
+		second.WantRequests("GET /killer")
+		second.Reset()
+		err := killer.WantError(syscall.ECONNRESET)
+		require.NotErrorIs(t, err, httppipe.ErrUnprocessed)
+		time.Sleep(time.Second)
+		third := origin.Conn(2)
+		third.WantRequests("GET /b")
+		third.Send(okay("b"))
+		b.WantContent("b")
+		third.WantRequests("GET /c")
+		third.Send(okay("c"))
+		c.WantContent("c")
+	}, oneConn())
+}
+
+// A used connection that ends while it is idle is nobody's fault: however many of
+// them there are, the request is answered by a fresh one.
+func TestIdleConnectionsThatHaveEnded(t *testing.T) {
+	scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+		var calls []*pipetest.Call
+		for i := range 5 {
+			calls = append(calls, client.Post(fmt.Sprint("/", i), "x"))
+		}
+		for i, call := range calls {
+			origin.Conn(i).Send(okay("x"))
+			call.WantContent("x")
+		}
+		// The origin reads no more, and resets when it is sent something.
+		for i := range 5 {
+			origin.Conn(i).PauseReading()
+		}
+		a := client.Get("/a")
+		ended := 0
+		for i := range 5 {
+			if mc := origin.Conn(i).NetConn().(*memnet.Conn); mc.Unread() > 0 {
+				mc.Reset()
+				ended++
+			}
+		}
+		require.Equal(t, 1, ended)
+		fresh := origin.Conn(5)
+		fresh.WantRequests("GET /a")
+		fresh.Send(okay("a"))
+		a.WantContent("a")
+	}, func(tr *httppipe.Transport) { tr.MaxIdleConnsPerHost = 10 })
+}
+
+// Exclusive requests that were sent are never sent again; those that were not are.
+func TestExclusiveRequestAfterReset(t *testing.T) {
+	scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+		conn := proven(origin, client)
+		post := client.Post("/post", "x")
+		conn.WantRequests("POST /post")
+		conn.Reset()
+		err := post.WantError(syscall.ECONNRESET)
+		require.NotErrorIs(t, err, httppipe.ErrUnprocessed)
+		time.Sleep(time.Minute)
+		origin.WantConns(1)
+	}, oneConn())
+}
+
+func TestIdempotencyKeyIsReplayed(t *testing.T) {
+	for _, rewindable := range []bool{true, false} {
+		scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+			conn := proven(origin, client)
+			var body io.Reader = strings.NewReader("content")
+			if !rewindable {
+				body = io.MultiReader(body)
+			}
+			req := client.NewRequest("POST", "/post", body)
+			req.Header.Set("Idempotency-Key", "1")
+			post := client.Do(req)
+			conn.WantRequests("POST /post")
+			conn.WantBody("content")
+			conn.Reset()
+			if !rewindable {
+				require.NotErrorIs(t, post.WantError(nil), httppipe.ErrUnprocessed)
+				return
+			}
+			time.Sleep(time.Second)
+			second := origin.Conn(1)
+			second.WantRequests("POST /post")
+			second.WantBody("content")
+			second.Send(okay("done"))
+			post.WantContent("done")
+		}, oneConn())
+	}
+}
+
+// Nothing is read behind an answer that says close, and what was sent behind it is
+// sent again. Nothing is sent behind a request that says close.
+func TestAnnouncedClose(t *testing.T) {
+	scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+		conn := proven(origin, client)
+		a, b := client.Get("/a"), client.Get("/b")
+		conn.WantRequests("GET /a", "GET /b")
+		conn.Send(reply(200, "a", "Connection: close") + okay("forged"))
+		a.WantContent("a")
+		conn.WantClosed()
+		second := origin.Conn(1)
+		second.WantRequests("GET /b")
+		second.Send(okay("b"))
+		b.WantContent("b")
+	}, oneConn())
+}
+
+// refused is the error of dials in these tests.
+var refused = errors.New("nobody is there")
+
+func TestDialFailureFailsTheQueue(t *testing.T) {
+	for _, delay := range []time.Duration{0, time.Second} {
+		t.Run(delay.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, &pipetest.Server{}, piped())
+				w.net.OnDial(func(ctx context.Context, n int, addr string) error {
+					time.Sleep(delay)
+					return refused
+				})
+				var group sync.WaitGroup
+				begin := time.Now()
+				for i := range 20 {
+					group.Go(func() {
+						method, content := "GET", ""
+						if i%4 == 0 {
+							method, content = "POST", "x"
+						}
+						_, err := w.fetch(context.Background(), method, fmt.Sprint("/", i), content)
+						if !errors.Is(err, refused) {
+							t.Errorf("%s: %v", method, err)
+						}
+					})
+				}
+				group.Wait()
+				require.LessOrEqual(t, time.Since(begin), 2*delay+3*time.Second)
+				w.net.OnDial(nil)
+				w.getAll("later", 5, time.Minute)
+				w.wantNothingLeft()
+			})
+		})
+	}
+}
+
+// As long as a connection works, dials that fail are repeated, but not at once.
+func TestDialBackoff(t *testing.T) {
+	server := &pipetest.Server{Handler: func(x *pipetest.Exchange) pipetest.Answer {
+		return pipetest.Answer{Size: 10, Delay: 200 * time.Millisecond}
+	}}
+	inWorld(t, server, func(w *world) {
+		w.get(context.Background(), "/first")
+		w.net.RefuseDials(true)
+		begin := w.net.Dials()
+		var group sync.WaitGroup
+		for i := range 50 {
+			group.Go(func() {
+				if _, err := w.get(context.Background(), fmt.Sprint("/", i)); err != nil {
+					w.t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		require.Less(w.t, w.net.Dials()-begin, 100, "dials in 10 s")
+	})
+}
+
+// failingWrites makes connections on which writing fails past some octets.
+func failingWrites(octets int64) func(pipetest.DialFunc) http.RoundTripper {
+	return func(dial pipetest.DialFunc) http.RoundTripper {
+		return piped()(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := dial(ctx, network, addr)
+			if err == nil {
+				c.(*memnet.Conn).FailWrite(octets, errCable)
+			}
+			return c, err
+		})
+	}
+}
+
+var errCable = errors.New("broken cable")
+
+// What was not sent can be sent again by the caller, and the error says so.
+func TestErrUnprocessed(t *testing.T) {
+	for octets, unprocessed := range map[int64]bool{0: true, 1: false, 20: false} {
+		for _, method := range []string{"GET", "POST"} {
+			t.Run(fmt.Sprint(method, octets), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, &pipetest.Server{}, failingWrites(octets))
+					content := map[string]string{"POST": "x"}[method]
+					_, err := w.fetch(context.Background(), method, "/", content)
+					require.Equal(t, unprocessed, errors.Is(err, httppipe.ErrUnprocessed), "%v", err)
+					require.ErrorIs(t, err, errCable)
+					w.wantNothingLeft()
+				})
+			})
+		}
+	}
+}
