@@ -9,6 +9,12 @@ import (
 // CancelRequest looks for the request among all there are: it is deprecated, and
 // so nobody else should pay for it.
 
+// cancelOf returns req.Cancel, which http.Client uses for its Timeout.
+func cancelOf(req *http.Request) <-chan struct{} {
+	//lint:ignore SA1019 programs still use it
+	return req.Cancel
+}
+
 // cancelRequest ends the attempts in flight for req.
 func (pl *pool) cancelRequest(req *http.Request) {
 	for _, p := range pl.all() {
@@ -28,7 +34,7 @@ func (p *place) cancelWaiting(req *http.Request) (rest []*exchange) {
 			next := x.behind
 			if x.out.req == req {
 				p.forget(x)
-				x.err = pipeline.ErrCanceled
+				x.err = errCanceledWaiting
 				x.settle()
 			}
 			x = next

@@ -54,9 +54,9 @@ func (c *h1ClientConn) roundTrip(rt *roundTrip, req *http.Request) (*http.Respon
 	}
 	x := &rt.first
 	x.out, x.route, x.conn = &rt.out, &rt.route, c.conn
-	x.call.Cancel = req.Cancel
+	x.call.Cancel = cancelOf(req)
 	x.call.Wake = c.t.pool.wake()
-	if err := c.begin(rt.ctx, req.Cancel); err != nil {
+	if err := c.begin(rt.ctx, cancelOf(req)); err != nil {
 		return nil, err
 	}
 	resp, err := rt.do(x)

@@ -18,6 +18,10 @@ import (
 // Such a request can be sent again, whatever its method.
 var ErrUnprocessed = errors.New("httppipe: the request was not processed")
 
+// errCanceledWaiting is what net/http calls the end of a request by Request.Cancel or
+// CancelRequest when there is no connection for it yet.
+var errCanceledWaiting = errors.New("net/http: request canceled while waiting for connection")
+
 // An ExchangeError reports a request that got no response. It is a [net.Error].
 //
 // Its text is that of its cause, which is what net/http would have returned. As

@@ -1,6 +1,13 @@
 package httppipe_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,4 +67,245 @@ func pairsSeen(w *world) (n int) {
 		}
 	}
 	return n
+}
+
+// What was learnt is given a second chance.
+func TestConvictionEnds(t *testing.T) {
+	cured := false
+	server := &pipetest.Server{Plan: func(int) pipetest.Behaviour {
+		if cured {
+			return pipetest.Behaviour{}
+		}
+		return pipetest.Behaviour{Pipelining: pipetest.CloseOnSecond}
+	}}
+	inWorld(t, server, func(w *world) {
+		for range 5 {
+			w.getAll("learn", 20, time.Minute)
+		}
+		cured = true
+		before := pairsSeen(w)
+		w.getAll("serial", 20, time.Minute)
+		require.Equal(w.t, before, pairsSeen(w))
+		time.Sleep(time.Hour)
+		for range 5 {
+			w.getAll("again", 20, time.Minute)
+		}
+		require.Greater(w.t, pairsSeen(w), before)
+	}, oneConn())
+}
+
+// A caller that holds a response, and waits for another behind it, gets that: the
+// one program that hangs with naive pipelining.
+func TestWaitingBehindAnUnreadResponse(t *testing.T) {
+	const size = 200_000
+	for name, read := range map[string]int{"unread": 0, "half read": size / 2} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, &pipetest.Server{}, func(w *world) {
+				for range 3 {
+					w.getAll("prove", 10, time.Minute)
+				}
+				ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, errTookTooLong)
+				defer cancel()
+				var held []*http.Response
+				for i := range 20 {
+					req, err := http.NewRequestWithContext(ctx, "GET", worldURL+sized(fmt.Sprint("held", i), size), nil)
+					require.NoError(w.t, err)
+					resp, err := w.rt.RoundTrip(req)
+					require.NoError(w.t, err)
+					_, err = io.CopyN(io.Discard, resp.Body, int64(read))
+					require.NoError(w.t, err)
+					held = append(held, resp)
+					w.getAll(fmt.Sprint("behind", i), 3, time.Second)
+				}
+				for i, resp := range held {
+					rest, err := io.ReadAll(resp.Body)
+					require.NoError(w.t, err)
+					require.True(w.t, string(pipetest.Content(sized(fmt.Sprint("held", i), size), size)[read:]) == string(rest))
+					resp.Body.Close()
+				}
+			})
+		})
+	}
+}
+
+// Responses that are leaked hold nobody up.
+func TestLeakedResponses(t *testing.T) {
+	scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+		conn := provenFirst(origin, client)
+		a := client.DoUnread(client.NewRequest("GET", "/a", nil))
+		b := client.Get("/b")
+		conn.WantRequests("GET /a", "GET /b")
+		conn.Send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nsome")
+		a.WantStatus(200)
+		time.Sleep(time.Second) // nobody reads
+		second := origin.Conn(2)
+		second.WantRequests("GET /b")
+		second.Send(okay("b"))
+		b.WantContent("b")
+		conn.WantOpen() // a can still be read
+		conn.Send(strings.Repeat("x", 100000-4))
+		a.Resume()
+		a.WantContent("some" + strings.Repeat("x", 100000-4))
+	})
+}
+
+// Whoever waits behind a slow answer is answered elsewhere.
+func TestSlowHead(t *testing.T) {
+	slow := 30 * time.Second
+	server := &pipetest.Server{Handler: func(x *pipetest.Exchange) pipetest.Answer {
+		a := pipetest.AnswerContent(x)
+		if strings.HasPrefix(x.Request.URL.Path, "/slow") {
+			a.Delay = slow
+		}
+		return a
+	}}
+	inWorld(t, server, func(w *world) {
+		for range 3 {
+			w.getAll("prove", 10, time.Minute)
+		}
+		var group sync.WaitGroup
+		for i := range 3 {
+			group.Go(func() {
+				if _, err := w.get(context.Background(), fmt.Sprint("/slow", i)); err != nil {
+					w.t.Error(err)
+				}
+			})
+			w.getAll(fmt.Sprint("behind", i), 20, 2*time.Second)
+		}
+		group.Wait()
+		require.LessOrEqual(w.t, server.Times("GET", "/slow0"), 3, "a slow server must not get its work many times")
+	})
+}
+
+// Cancelled calls disturb nobody: before they are sent, as the head, in the middle
+// and during their content.
+func TestCancelDisturbsNobody(t *testing.T) {
+	why := errors.New("changed my mind")
+	for name, which := range map[string]int{"head": 0, "middle": 1, "last": 2} {
+		for _, begun := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, begun), func(t *testing.T) {
+				scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+					conn := provenFirst(origin, client)
+					ctx, cancel := context.WithCancelCause(context.Background())
+					var calls []*pipetest.Call
+					for i := range 3 {
+						req := client.NewRequest("GET", fmt.Sprint("/", i), nil)
+						if i == which {
+							req = req.WithContext(ctx)
+						}
+						calls = append(calls, client.Do(req))
+					}
+					conn.WantRequests("GET /0", "GET /1", "GET /2")
+					sent := 0
+					if begun {
+						for ; sent < which; sent++ {
+							conn.Send(okay(fmt.Sprint(sent)))
+						}
+						conn.Send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+						calls[which].WantContentSoFar("ab")
+					}
+					cancel(why)
+					calls[which].WantError(why)
+					if begun {
+						conn.Send("cde")
+						sent++
+					}
+					for ; sent < 3; sent++ {
+						conn.Send(okay(fmt.Sprint(sent)))
+					}
+					time.Sleep(5 * time.Second)
+					for _, r := range origin.Requests() { // what was sent elsewhere
+						if r.Conn > 1 {
+							origin.Conn(r.Conn).Send(okay(r.Target[1:]))
+						}
+					}
+					for i, call := range calls {
+						if i != which {
+							call.WantContent(fmt.Sprint(i))
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestCancelWhileQueued(t *testing.T) {
+	why := errors.New("changed my mind")
+	for _, exclusive := range []bool{false, true} {
+		scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+			a := client.Get("/a")
+			conn := origin.Conn(0)
+			conn.WantRequests("GET /a")
+			ctx, cancel := context.WithCancelCause(context.Background())
+			req := client.NewRequest("GET", "/b", nil)
+			if exclusive {
+				req = client.NewRequest("POST", "/b", strings.NewReader("x"))
+			}
+			b := client.Do(req.WithContext(ctx))
+			stop := make(chan struct{})
+			req = client.NewRequest("GET", "/c", nil)
+			req.Cancel = stop
+			c := client.Do(req)
+			d := client.Get("/d")
+			cancel(why)
+			b.WantError(why)
+			close(stop)
+			c.WantError("canceled")
+			conn.Send(okay("a"))
+			a.WantContent("a")
+			conn.WantRequests("GET /d")
+			conn.Send(okay("d"))
+			d.WantContent("d")
+		}, oneConn())
+	}
+}
+
+// Request.Cancel ends a call also when it is in flight, and its content.
+func TestRequestCancel(t *testing.T) {
+	for _, begun := range []bool{false, true} {
+		scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+			conn := proven(origin, client)
+			stop := make(chan struct{})
+			req := client.NewRequest("GET", "/a", nil)
+			req.Cancel = stop
+			a := client.Do(req)
+			conn.WantRequests("GET /a")
+			if begun {
+				conn.Send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+				a.WantContentSoFar("ab")
+			}
+			close(stop)
+			time.Sleep(10 * time.Millisecond)
+			a.WantError("canceled")
+		}, oneConn())
+	}
+}
+
+// Close never blocks, whatever is left, and those behind are answered.
+func TestEarlyClose(t *testing.T) {
+	for _, left := range []int{10, 100_000, 10_000_000} {
+		t.Run(fmt.Sprint(left), func(t *testing.T) {
+			scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+				conn := proven(origin, client)
+				a := client.DoUnread(client.NewRequest("GET", "/a", nil))
+				b := client.Get("/b")
+				conn.WantRequests("GET /a", "GET /b")
+				conn.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", left))
+				begin := time.Now()
+				a.CloseBody()
+				require.Zero(t, time.Since(begin))
+				conn.Send(strings.Repeat("x", left) + okay("b"))
+				time.Sleep(5 * time.Second)
+				if left > 1_000_000 {
+					second := origin.Conn(1)
+					second.WantRequests("GET /b")
+					second.Send(okay("b"))
+				} else {
+					origin.WantConns(1)
+				}
+				b.WantContent("b")
+			}, oneConn())
+		})
+	}
 }

@@ -80,6 +80,25 @@ func proven(origin *pipetest.Origin, client *pipetest.Client) *pipetest.Conn {
 	return conn
 }
 
+// provenFirst is proven for a Transport that may have more connections. It needs a
+// bubble. The second connection, which comes about meanwhile, is gone afterwards.
+func provenFirst(origin *pipetest.Origin, client *pipetest.Client) *pipetest.Conn {
+	a, x := client.Get("/proof1"), client.Get("/proofx")
+	b, c := client.Get("/proof2"), client.Get("/proof3")
+	conn, other := origin.Conn(0), origin.Conn(1)
+	conn.WantRequests("GET /proof1")
+	conn.Send(okay("1"))
+	conn.WantRequests("GET /proof2", "GET /proof3")
+	conn.Send(okay("2") + okay("3"))
+	other.WantRequests("GET /proofx")
+	other.Send(reply(200, "x", "Connection: close"))
+	for i, call := range []*pipetest.Call{a, b, c, x} {
+		call.WantContent([]string{"1", "2", "3", "x"}[i])
+	}
+	other.WantClosed()
+	return conn
+}
+
 // waitQueued waits until n requests wait for a connection. In a bubble they do
 // already; over TCP their goroutines may not have got there.
 func waitQueued(client *pipetest.Client, n int) {

@@ -221,28 +221,38 @@ func (x *exchange) settle() {
 // dispatch assigns connections to those who wait, oldest first, and provides more
 // connections if they are needed. p.mu is held.
 func (p *place) dispatch() {
-	for p.alone.first != nil {
-		c := p.choose(p.alone.first)
-		if c == nil {
-			break
+	p.bar()
+	alone, shared := p.alone.first != nil, p.shared.first != nil
+	for alone || shared {
+		if alone && (!shared || p.aloneIsNext()) {
+			alone = p.serve(&p.alone) && p.alone.first != nil
+		} else {
+			shared = p.serve(&p.shared) && p.shared.first != nil
 		}
-		x := p.alone.pop()
-		p.assign(x, c)
-		x.settle()
-	}
-	for p.shared.first != nil {
-		c := p.choose(p.shared.first)
-		if c == nil {
-			break
-		}
-		x := p.shared.pop()
-		p.assign(x, c)
-		if c.proof == proofPair && c.inFlight == 1 {
-			p.pairUp(x, c)
-		}
-		x.settle()
 	}
 	p.provide()
+}
+
+// aloneIsNext reports whether the oldest of those who wait for a connection of
+// their own has waited longer than all who share. p.mu is held, and somebody
+// waits in both queues.
+func (p *place) aloneIsNext() bool { return p.alone.first.since.Before(p.shared.first.since) }
+
+// serve assigns a connection to the oldest in q, if there is one for it.
+// p.mu is held.
+func (p *place) serve(q *exchangeQueue) bool {
+	c := p.choose(q.first)
+	if c == nil {
+		return false
+	}
+	x := q.pop()
+	p.assign(x, c)
+	if x.shares() && c.proof == proofPair && c.inFlight == 1 {
+		p.pairUp(x, c)
+	}
+	x.settle()
+	p.bar()
+	return true
 }
 
 // pairUp has x, alone on c, bring the next in the queue along: a pair in one write
@@ -363,9 +373,10 @@ func (p *place) makeRoom() {
 }
 
 // bar keeps a connection free for who waits for one of its own, when there can be
-// no more of them: steady shared requests must not starve it. p.mu is held.
+// no more of them: steady shared requests must not starve it. Those who share
+// and have waited longer come first. p.mu is held.
 func (p *place) bar() {
-	wanted := p.alone.first != nil && p.full()
+	wanted := p.alone.first != nil && p.full() && (p.shared.first == nil || p.aloneIsNext())
 	var best *conn
 	for _, c := range p.conns {
 		if !wanted {

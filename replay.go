@@ -21,7 +21,7 @@ func (rt *roundTrip) again(x *exchange, err error) (*exchange, error) {
 	if failed.Answered == 0 {
 		rt.tries++
 	}
-	next := &exchange{solo: x.solo}
+	next := &exchange{solo: x.solo || x.silent}
 	if failed.Head {
 		rt.deaths++
 		next.solo, next.fresh = true, true

@@ -42,6 +42,7 @@ type exchange struct {
 	assigned       time.Time   // to conn
 	second         *exchange   // has to be submitted together with this one
 	rescued        bool        // was told to go elsewhere
+	silent         bool        // got no answer among others, and goes alone next
 	joined         bool        // others were in flight when it got its connection
 	inPipe         atomic.Bool // was submitted
 	canceled       atomic.Bool // by CancelRequest
@@ -94,7 +95,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		rt.out.gate.shut()
 	}
 	if err != nil {
-		awaitClientTimeout(rt.ctx, given.Cancel)
+		awaitClientTimeout(rt.ctx, cancelOf(given))
 		rt.closeBody(req)
 		return nil, err
 	}
@@ -120,7 +121,7 @@ func (rt *roundTrip) closeBody(req *http.Request) {
 
 // run makes attempts until one succeeds or must not be followed by another.
 func (rt *roundTrip) run(req *http.Request) (resp *http.Response, err error) {
-	if err := canceled(rt.ctx, req.Cancel); err != nil {
+	if err := canceled(rt.ctx, cancelOf(req)); err != nil {
 		return nil, err
 	}
 	if rt.route, err = rt.t.routeFor(req); err != nil {
@@ -162,7 +163,7 @@ func (rt *roundTrip) run(req *http.Request) (resp *http.Response, err error) {
 
 func (rt *roundTrip) reserve(key routeKey, x *exchange) error {
 	x.call.Wake = rt.t.pool.wake()
-	x.call.Cancel = rt.out.req.Cancel
+	x.call.Cancel = cancelOf(rt.out.req)
 	err := rt.t.place(key).reserve(rt.ctx, x)
 	if err != nil {
 		rt.t.pool.wakes.Put(x.call.Wake)
@@ -190,7 +191,7 @@ func (x *exchange) sleep(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-x.call.Cancel:
-		return pipeline.ErrCanceled
+		return errCanceledWaiting
 	}
 }
 

@@ -366,6 +366,7 @@ func (p *place) tock() {
 		case c.inFlight == 0, c.ended:
 		case p.silent(c, now):
 			p.known.accused = true
+			c.line[0].silent = true
 			silent = append(silent, c)
 		case c.pair == 0 && p.late(c, now):
 			rescued = append(rescued, p.rescue(c, now)...)

@@ -1,0 +1,3 @@
+module github.com/httppipe/httppipe/internal/conformance
+
+go 1.26
