@@ -217,6 +217,13 @@ func (w *world) getAll(name string, n int, within time.Duration) {
 	require.Empty(w.t, errs)
 }
 
+// within is a context for a call that must end in time.
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), d, errTookTooLong)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 var errTookTooLong = errors.New("it took too long")
 
 // countRequests counts the heads of GET requests in octets.

@@ -157,6 +157,7 @@ func (p *place) reserve(ctx context.Context, x *exchange) error {
 		p.mu.Lock()
 	}
 	if err != nil && x.conn != nil && !x.submitted {
+		p.unbind(x)
 		p.leave(x.conn, slices.Index(x.conn.line, x))
 		return err
 	}
@@ -212,6 +213,11 @@ func (p *place) assign(x *exchange, c *conn) {
 // settle tells x that it need not wait any longer; p.mu is held.
 func (x *exchange) settle() {
 	x.waiting = false
+	x.wake()
+}
+
+// wake has x's caller look at what has changed.
+func (x *exchange) wake() {
 	select {
 	case x.call.Wake <- struct{}{}:
 	default:
@@ -269,6 +275,20 @@ func (p *place) pairUp(x *exchange, c *conn) {
 	c.oneWrite = true
 	second.bound = true
 	x.second = second
+}
+
+// unbind has the other one of a pair wait again, because x, which was to submit it,
+// gives up. p.mu is held.
+func (p *place) unbind(x *exchange) {
+	second := x.second
+	if second == nil {
+		return
+	}
+	x.second = nil
+	p.leave(second.conn, slices.Index(second.conn.line, second))
+	second.bound, second.conn = false, nil
+	p.shared.push(second)
+	second.wake() // it looked at nothing else: its own context may have ended
 }
 
 // release takes back a place in a queue that x was given and has not used. A
