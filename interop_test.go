@@ -245,6 +245,7 @@ func TestCancelWhileQueued(t *testing.T) {
 			b := client.Do(req.WithContext(ctx))
 			stop := make(chan struct{})
 			req = client.NewRequest("GET", "/c", nil)
+			//lint:ignore SA1019 programs still use it, http.Client among them
 			req.Cancel = stop
 			c := client.Do(req)
 			d := client.Get("/d")
@@ -268,6 +269,7 @@ func TestRequestCancel(t *testing.T) {
 			conn := proven(origin, client)
 			stop := make(chan struct{})
 			req := client.NewRequest("GET", "/a", nil)
+			//lint:ignore SA1019 programs still use it, http.Client among them
 			req.Cancel = stop
 			a := client.Do(req)
 			conn.WantRequests("GET /a")

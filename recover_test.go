@@ -222,8 +222,8 @@ func TestAnnouncedClose(t *testing.T) {
 	}, oneConn())
 }
 
-// refused is the error of dials in these tests.
-var refused = errors.New("nobody is there")
+// errNobody is the error of dials in these tests.
+var errNobody = errors.New("nobody is there")
 
 func TestDialFailureFailsTheQueue(t *testing.T) {
 	for _, delay := range []time.Duration{0, time.Second} {
@@ -232,7 +232,7 @@ func TestDialFailureFailsTheQueue(t *testing.T) {
 				w := newWorld(t, &pipetest.Server{}, piped())
 				w.net.OnDial(func(ctx context.Context, n int, addr string) error {
 					time.Sleep(delay)
-					return refused
+					return errNobody
 				})
 				var group sync.WaitGroup
 				begin := time.Now()
@@ -243,7 +243,7 @@ func TestDialFailureFailsTheQueue(t *testing.T) {
 							method, content = "POST", "x"
 						}
 						_, err := w.fetch(context.Background(), method, fmt.Sprint("/", i), content)
-						if !errors.Is(err, refused) {
+						if !errors.Is(err, errNobody) {
 							t.Errorf("%s: %v", method, err)
 						}
 					})
