@@ -53,7 +53,9 @@ func (pl *pool) becameIdle(c *conn) {
 	}
 	pl.idle.push(c)
 	if t.MaxIdleConns > 0 && pl.idle.n > t.MaxIdleConns {
-		go pl.idle.first.retireIdle()
+		longest := pl.idle.first
+		pl.idle.remove(longest) // or the next one too many would choose it again
+		go longest.retireIdle()
 	}
 	if pl.timer == nil {
 		pl.timer = time.AfterFunc(pl.period(t), func() { pl.clean(t) })

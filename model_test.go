@@ -44,7 +44,7 @@ import (
 func TestModel(t *testing.T) {
 	log.SetOutput(io.Discard) // net/http says there what it finds on idle connections
 	defer log.SetOutput(os.Stderr)
-	first, seeds := environment(t, "HTTPPIPE_MODEL_FIRST", 1), environment(t, "HTTPPIPE_MODEL_SEEDS", 300)
+	first, seeds := environment(t, "HTTPPIPE_MODEL_FIRST", 1), environment(t, "HTTPPIPE_MODEL_SEEDS", 150)
 	for seed := first; seed < first+seeds; seed++ {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			p := newProgram(seed)
