@@ -246,7 +246,7 @@ func TestCancelWhileQueued(t *testing.T) {
 			stop := make(chan struct{})
 			req = client.NewRequest("GET", "/c", nil)
 			//lint:ignore SA1019 programs still use it, http.Client among them
-			req.Cancel = stop //lint:ignore SA1019 http.Client still uses it
+			req.Cancel = stop
 			c := client.Do(req)
 			d := client.Get("/d")
 			cancel(why)
@@ -270,7 +270,7 @@ func TestRequestCancel(t *testing.T) {
 			stop := make(chan struct{})
 			req := client.NewRequest("GET", "/a", nil)
 			//lint:ignore SA1019 programs still use it, http.Client among them
-			req.Cancel = stop //lint:ignore SA1019 http.Client still uses it
+			req.Cancel = stop
 			a := client.Do(req)
 			conn.WantRequests("GET /a")
 			if begun {

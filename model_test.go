@@ -142,6 +142,12 @@ func newProgram(seed int) *program {
 	for range 1 + rng.IntN(3) {
 		p.behaviours = append(p.behaviours, randomBehaviour(rng, harsh))
 	}
+	for _, b := range p.behaviours {
+		if b.Pipelining != pipetest.InOrder {
+			p.maxRead = 0     // it sees two requests that come together, each time
+			p.uploads = false // which is a promise that it does not behave so
+		}
+	}
 	for i := range 1 + rng.IntN(12) {
 		var actions []action
 		for j := range 1 + rng.IntN(6) {

@@ -2,6 +2,7 @@ package httppipe
 
 import (
 	"context"
+	"net/http/httptrace"
 	"slices"
 	"sync"
 	"time"
@@ -40,6 +41,7 @@ type place struct {
 	timer     *time.Timer // looks again when a head becomes overdue
 	ticking   bool
 	tickAt    time.Time // when it should
+	skipped   int       // times in a row that it came late
 }
 
 // A conn is a connection in the pool. Its fields are guarded by place.mu.
@@ -149,11 +151,13 @@ func (p *place) reserve(ctx context.Context, x *exchange) error {
 			p.bar()
 			return err
 		}
-		if x.bound {
-			ctx = context.Background() // whoever submits it is quick about it
-		}
+		bound := x.bound
 		p.mu.Unlock()
-		err = firstError(err, x.sleep(ctx))
+		if bound {
+			<-x.call.Wake // whoever submits it is quick about it
+		} else {
+			err = firstError(err, x.sleep(ctx))
+		}
 		p.mu.Lock()
 	}
 	if err != nil && x.conn != nil && !x.submitted {
@@ -267,7 +271,8 @@ func (p *place) serve(q *exchangeQueue) bool {
 func (p *place) pairUp(x *exchange, c *conn) {
 	second := p.shared.first
 	if second == nil || second.route.addr != c.origin || !p.known.canPipeline(time.Now()) ||
-		!x.out.rescuable || !second.out.rescuable {
+		!x.out.rescuable || !second.out.rescuable ||
+		httptrace.ContextClientTrace(x.out.req.Context()) != nil { // whose hooks may take any time
 		return
 	}
 	p.shared.remove(second)
@@ -438,6 +443,7 @@ func (p *place) dial(x *exchange, ctx context.Context, r route) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dialing--
+	var c *conn
 	switch {
 	case err != nil:
 		p.dialFailed(x, err, began)
@@ -445,7 +451,7 @@ func (p *place) dial(x *exchange, ctx context.Context, r route) {
 		p.switchTo(d)
 	default:
 		p.known.dialed(time.Since(began))
-		c := p.add(d)
+		c = p.add(d)
 		if x.waiting && !x.bound {
 			p.forget(x)
 			p.assign(x, c)
@@ -453,6 +459,9 @@ func (p *place) dial(x *exchange, ctx context.Context, r route) {
 		}
 	}
 	p.dispatch()
+	if c != nil && c.inFlight == 0 {
+		p.t.pool.becameIdle(c) // who wanted it has found another, or has given up
+	}
 }
 
 // add puts a new connection into the pool; p.mu is held.
@@ -461,9 +470,6 @@ func (p *place) add(d *dialed) *conn {
 	opts := &pipeline.Options{Limits: wire.Limits{Head: p.t.maxResponseHeaderBytes()}}
 	c.d = pipeline.NewDriver(d.conn, opts, pipeline.Hooks{Left: c.left, Ended: c.endedBy})
 	p.conns = append(p.conns, c)
-	if p.shared.first == nil && p.alone.first == nil {
-		p.t.pool.becameIdle(c)
-	}
 	return c
 }
 

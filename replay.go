@@ -34,8 +34,8 @@ func (rt *roundTrip) again(x *exchange, err error) (*exchange, error) {
 		if !ok {
 			return nil, rt.exchangeError(err)
 		}
-		if again != body {
-			rt.out.body = again
+		rt.out.body = again
+		if again.rc != body.rc {
 			if err := rt.out.takeMemory(again.length); err != nil {
 				return nil, rt.exchangeError(err)
 			}
@@ -58,6 +58,8 @@ func (rt *roundTrip) mayRepeat(failed *pipeline.CallError) bool {
 		return !(fresh && failed.Head) && rt.tries < maxTries
 	case !rt.out.replayable:
 		return false
+	case errors.Is(failed.Err, pipeline.ErrStalled) && !rt.out.rescuable:
+		return false // its first copy may still be acted on
 	case errors.Is(failed.Err, pipeline.ErrStalled), errors.Is(failed.Err, pipeline.ErrRetired):
 		// Others were the cause: who read too slowly, was canceled, or got the
 		// answer that was the last.

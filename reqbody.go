@@ -2,6 +2,7 @@ package httppipe
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,6 +27,7 @@ type requestBody struct {
 	released bool // Close was called
 	final    bool // there will be no other attempt
 	closed   bool
+	gone     bool // another attempt has it now
 
 	n        int64  // octets read
 	probe    []byte // octets read by isEmpty, not yet by Read
@@ -43,6 +45,8 @@ type bodyError struct {
 func (e *bodyError) Error() string { return e.err.Error() }
 func (e *bodyError) Unwrap() error { return e.err }
 
+var errBodyGone = errors.New("httppipe: the body was taken back")
+
 func newRequestBody(rc io.ReadCloser, length int64) *requestBody {
 	return &requestBody{rc: rc, length: length}
 }
@@ -52,7 +56,11 @@ func newRequestBody(rc io.ReadCloser, length int64) *requestBody {
 func (b *requestBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	b.touched = true
+	gone := b.gone
 	b.mu.Unlock()
+	if gone {
+		return 0, &bodyError{err: errBodyGone}
+	}
 	n, err := b.read(p)
 	b.n += int64(n)
 	switch {
@@ -164,9 +172,12 @@ func (b *requestBody) finish() {
 func (b *requestBody) rewound(req *http.Request) (again *requestBody, ok bool, err error) {
 	b.mu.Lock()
 	used := b.touched || b.closed
+	b.gone = true
 	b.mu.Unlock()
 	if !used {
-		return b, true, nil
+		again = newRequestBody(b.rc, b.length)
+		again.probe, again.probed, again.probeErr = b.probe, b.probed, b.probeErr
+		return again, true, nil
 	}
 	b.finish()
 	if req.GetBody == nil {
@@ -185,7 +196,7 @@ func (b *requestBody) File() *os.File {
 	f, _ := unwrapNopCloser(b.rc).(*os.File)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if f == nil || b.touched || b.probed != nil {
+	if f == nil || b.touched || b.gone || b.probed != nil {
 		return nil
 	}
 	b.touched = true

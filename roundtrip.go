@@ -115,6 +115,9 @@ func (rt *roundTrip) closeBody(req *http.Request) {
 	if rt.out.body != nil {
 		rt.out.body.finish()
 	} else if !rt.out.loaded && !rt.out.handedOver {
+		if rt.out.req != nil {
+			req = rt.out.req // its body may have been had again
+		}
 		closeBody(req)
 	}
 }
@@ -359,6 +362,6 @@ func (rt *roundTrip) runAlt(alt altConn) (resp *http.Response, err error, again 
 	if counts {
 		rt.tries++
 	}
-	rt.out.req = next
+	rt.out.req, rt.out.handedOver = next, false
 	return nil, nil, true
 }

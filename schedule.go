@@ -60,6 +60,10 @@ const (
 	// answer because of those behind it.
 	minSilence = 10 * time.Second
 
+	// maxSkipped is how many times in a row a timer that comes late itself is
+	// taken for the reason why answers are.
+	maxSkipped = 2
+
 	// maxDialPause bounds the pause after dials that failed.
 	maxDialPause = time.Second
 )
@@ -323,7 +327,7 @@ func (p *place) proven() bool {
 // tick looks again soon, as long as somebody waits for a connection or behind
 // another. p.mu is held.
 func (p *place) tick() {
-	if p.ticking || p.shared.first == nil && !p.behind() {
+	if p.ticking || p.shared.first == nil && p.alone.first == nil && !p.behind() {
 		return
 	}
 	p.ticking = true
@@ -353,12 +357,14 @@ func (p *place) tock() {
 	p.mu.Lock()
 	p.ticking = false
 	now := time.Now()
-	if now.Sub(p.tickAt) > max(time.Millisecond, p.known.patience()/2) {
+	if late := now.Sub(p.tickAt) > max(time.Millisecond, p.known.patience()/2); late && p.skipped < maxSkipped {
 		// This process had no time to run: it may be late, and not the origin.
-		p.tick()
+		p.skipped++
+		p.dispatch()
 		p.mu.Unlock()
 		return
 	}
+	p.skipped = 0
 	var rescued []*exchange
 	var silent []*conn
 	for _, c := range p.conns {
@@ -375,7 +381,10 @@ func (p *place) tock() {
 	p.dispatch()
 	p.mu.Unlock()
 	for _, x := range rescued {
-		x.conn.d.Abandon(&x.call, &pipeline.CallError{Err: pipeline.ErrStalled, Answered: 1})
+		// Its answer may have begun by now: then that is its own.
+		if x.conn.d.Withdraw(&x.call, &pipeline.CallError{Err: pipeline.ErrStalled, Answered: 1}) {
+			p.t.stats.rescues.Add(1)
+		}
 	}
 	for _, c := range silent {
 		c.d.Close()
@@ -402,6 +411,9 @@ func (p *place) silent(c *conn, now time.Time) bool {
 // rescue chooses those behind c's late head who are sent elsewhere: as many as
 // have been paid for, or all if they have waited very long. p.mu is held.
 func (p *place) rescue(c *conn, now time.Time) (rescued []*exchange) {
+	if !p.hasRoom(now) {
+		return nil // there is no elsewhere
+	}
 	anyway := p.waits(c, now) > rescueAnyway
 	for _, x := range c.line[1:] {
 		if x.rescued || !x.inPipe.Load() || !x.out.rescuable || p.known.credit < 1 && !anyway {
@@ -411,8 +423,15 @@ func (p *place) rescue(c *conn, now time.Time) (rescued []*exchange) {
 		x.rescued = true
 		rescued = append(rescued, x)
 	}
-	p.t.stats.rescues.Add(int64(len(rescued)))
 	return rescued
+}
+
+// hasRoom reports whether another connection could take a request, or be dialed.
+// p.mu is held.
+func (p *place) hasRoom(now time.Time) bool {
+	return !p.full() || slices.ContainsFunc(p.conns, func(c *conn) bool {
+		return !c.exclusive && !c.ended && !c.closing && !p.late(c, now)
+	})
 }
 
 // patienceWithPair is how long a pair may be silent.

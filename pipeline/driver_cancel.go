@@ -64,6 +64,27 @@ func (d *Driver) Abandon(call *Call, err error) {
 	call.wake()
 }
 
+// Withdraw is Abandon for a call that still waits for its final response: Await
+// returns err. It reports whether it did; otherwise nothing has changed.
+func (d *Driver) Withdraw(call *Call, err error) bool {
+	d.c.mu.Lock()
+	waiting := call.state == callWaiting && !call.waits
+	if waiting {
+		call.state, call.err = callAbandoned, err
+	}
+	reading := d.reader == call
+	d.expect()
+	d.passOn()
+	d.c.mu.Unlock()
+	if reading {
+		d.c.link.interrupt(true, false)
+	}
+	if waiting {
+		call.wake()
+	}
+	return waiting
+}
+
 // abandon gives call up because of err, which it returns. If its response has
 // begun meanwhile, that is closed. What of it is on its way is dropped by those
 // who wait behind it. If there are none, or the request is not complete, the
