@@ -465,3 +465,19 @@ func TestHTTP2Trace(t *testing.T) {
 	require.True(t, got[1].Reused)
 	require.Less(t, got[1].IdleTime, time.Hour)
 }
+
+// An HTTP/2 connection that has ended before anybody watches it is not counted, and
+// whoever waits gets it, and with it the reason.
+func TestHTTP2ConnectionThatEndedUnwatched(t *testing.T) {
+	p := (&Transport{}).place(routeKey{})
+	defer p.mu.Unlock()
+	alt := &protoConn{}
+	alt.over.Store(true)
+	x := &exchange{out: &outgoing{}, waiting: true}
+	x.call.Wake = make(chan struct{}, 1)
+	p.alone.push(x)
+	p.switchTo(&dialed{alt: alt})
+	if p.total() != 0 || x.alt != altConn(alt) || x.waiting {
+		t.Errorf("%d connections, alt %v, waiting %v", p.total(), x.alt, x.waiting)
+	}
+}

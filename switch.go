@@ -15,21 +15,34 @@ func (p *place) switchTo(d *dialed) {
 		p.alts = append(p.alts, alt)
 		alt.watch(func() { p.altChanged(alt) })
 	}
+	if alt.ended() {
+		// Nobody told the watcher. Whoever waits longest learns from it why, or
+		// connections would be dialed for ever.
+		p.alts = without(p.alts, alt)
+		p.handOver(alt)
+		return
+	}
 	p.assignAlt(alt)
+}
+
+// handOver gives alt to whoever waits longest; p.mu is held. It reports whether
+// anybody does.
+func (p *place) handOver(alt altConn) bool {
+	x := p.alone.pop()
+	if x == nil {
+		x = p.shared.pop()
+	}
+	if x == nil {
+		return false
+	}
+	x.alt = alt
+	x.settle()
+	return true
 }
 
 // assignAlt gives alt to those who wait, as many as it has room for; p.mu is held.
 func (p *place) assignAlt(alt altConn) {
-	for room := alt.room(); room > 0; room-- {
-		x := p.alone.pop()
-		if x == nil {
-			x = p.shared.pop()
-		}
-		if x == nil {
-			return
-		}
-		x.alt = alt
-		x.settle()
+	for room := alt.room(); room > 0 && p.handOver(alt); room-- {
 	}
 }
 
