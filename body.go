@@ -37,6 +37,9 @@ func (x *exchange) response(rt *roundTrip) (*http.Response, error) {
 	if resp.Close && !x.call.Request.Close {
 		x.conn.learnClose(x)
 	}
+	if x.opens() {
+		x.conn.open(x)
+	}
 	x.openBody(rt)
 	if rt.out.gzip && resp.Body != http.NoBody && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
 		resp.Body = &gzipBody{body: resp.Body}

@@ -35,6 +35,7 @@ func (t *Transport) Clone() *Transport {
 		Protocols:              cloneValue(t.Protocols),
 		MaxPipelineDepth:       t.MaxPipelineDepth,
 		PipelineUploads:        t.PipelineUploads,
+		Classify:               t.Classify,
 	}
 	if t.TLSClientConfig != nil {
 		c.TLSClientConfig = t.TLSClientConfig.Clone()

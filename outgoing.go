@@ -24,6 +24,8 @@ type outgoing struct {
 	content    []byte       // all of the body's content, if it lies in memory
 
 	shareable  bool // others may be in flight on its connection
+	vouched    bool // shareable because the user says so, and not by its method
+	alone      bool // not shareable, and its connection is its own until its response has ended
 	replayable bool // may be sent again after its connection died without an answer
 	rescuable  bool // may be sent again while its first copy may still be answered
 	gzip       bool // compression was asked for on the user's behalf
@@ -243,62 +245,4 @@ func sendsZeroLength(req *http.Request, method string) bool {
 		return false
 	}
 	return len(req.TransferEncoding) == 1 && req.TransferEncoding[0] == "identity"
-}
-
-// classify answers three separate questions about the request.
-func (o *outgoing) classify(t *Transport) {
-	req, m := o.req, o.head.Method
-	hasContent := outgoingLength(req) != 0
-	rewindable := !hasContent || req.GetBody != nil
-	o.expect = hasContent && expectsContinue(req)
-	o.replayable = rewindable && (isSafe(m) || hasIdempotencyKey(req.Header))
-	o.rescuable = isSafe(m) && !hasContent
-	plain := !o.head.Close && !o.expect && t.depth() > 1 && !bindsConnection(req.Header)
-	switch {
-	case !plain:
-	case o.rescuable:
-		o.shareable = true
-	case t.PipelineUploads && isIdempotent(m) && rewindable:
-		o.shareable, o.replayable = true, true
-	}
-}
-
-// isSafe reports whether a method is safe (RFC 9110, Section 9.2.1).
-func isSafe(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return true
-	}
-	return false
-}
-
-// isIdempotent reports whether a method is idempotent (RFC 9110, Section 9.2.2).
-func isIdempotent(method string) bool {
-	return isSafe(method) || method == http.MethodPut || method == http.MethodDelete
-}
-
-// hasIdempotencyKey reports whether the user vouches that a request may be sent
-// twice. An empty list says so without sending the field, as in net/http.
-func hasIdempotencyKey(h http.Header) bool {
-	_, key := h["Idempotency-Key"]
-	_, xkey := h["X-Idempotency-Key"]
-	return key || xkey
-}
-
-// bindsConnection reports whether a request changes what its connection is, or
-// what the requests behind it mean: upgrades, other connection options, and
-// authentication of the connection rather than the request.
-func bindsConnection(h http.Header) bool {
-	if len(h["Connection"]) > 0 || len(h["Upgrade"]) > 0 || len(h["Expect"]) > 0 {
-		return true
-	}
-	for _, name := range [...]string{"Authorization", "Proxy-Authorization"} {
-		for _, v := range h[name] {
-			scheme, _, _ := strings.Cut(v, " ")
-			if strings.EqualFold(scheme, "NTLM") || strings.EqualFold(scheme, "Negotiate") {
-				return true
-			}
-		}
-	}
-	return false
 }

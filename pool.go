@@ -347,6 +347,22 @@ func (p *place) discard(c *conn) {
 	go c.d.Retire() // its hook takes p.mu
 }
 
+// open lets others follow x, the exclusive request on c, whose final response has
+// begun. A connection that is still to be proved is left as it is, and so is one
+// outside of any pool.
+func (c *conn) open(x *exchange) {
+	p := c.place
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.proof == proofOpen && len(c.line) == 1 && c.line[0] == x {
+		c.exclusive = false
+		p.dispatch()
+	}
+}
+
 // endedBy is the Driver's hook: the connection is of no further use.
 func (c *conn) endedBy(err error) {
 	p := c.place

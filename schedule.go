@@ -466,7 +466,7 @@ func (p *place) learnAnswer(c *conn, x *exchange) {
 	}
 	if c.pair > 0 {
 		// Some origins lose one of two that arrive in one segment, and no others.
-		if c.pair--; c.pair == 0 && (c.oneWrite || p.t.PipelineUploads) {
+		if c.pair--; c.pair == 0 && (c.oneWrite || x.out.vouched) {
 			c.proof = proofOpen
 			p.known.strikes = 0
 		}

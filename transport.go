@@ -204,6 +204,14 @@ type Transport struct {
 	// content, or with an effect, travels alone.
 	PipelineUploads bool
 
+	// Classify, if not nil, chooses how a request may share an HTTP/1.1
+	// connection, unless its context does ([WithPipelining]). It is called once
+	// for each RoundTrip, on the caller's goroutine, before the request is sent,
+	// and must not change the request. With ByMethod it leaves the choice to the
+	// Transport. It is asked before it is certain which protocol the origin
+	// speaks; where that is HTTP/2 its choice has no meaning.
+	Classify func(*http.Request) Pipelining
+
 	pool  pool // the HTTP/1.1 connections
 	stats counters
 	alts  altTable
