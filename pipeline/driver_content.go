@@ -25,14 +25,14 @@ const (
 // is little, it should not take a turn of its caller to read it.
 func (d *Driver) topUp(framing wire.Framing) {
 	rv := &d.c.rcv
-	if rv.w < len(rv.buf) || rv.err != nil {
+	if rv.w < rv.window || rv.err != nil {
 		return
 	}
 	have := int64(rv.w - rv.r)
 	switch framing.Kind {
 	case wire.Chunked:
 	case wire.Length:
-		if framing.Length <= have || framing.Length > maxInMemory {
+		if framing.Length <= have || framing.Length >= bulk {
 			return
 		}
 	default:

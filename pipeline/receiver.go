@@ -21,14 +21,19 @@ const (
 	// direct is the least content for which a read goes past the buffer,
 	// straight into the caller's memory.
 	direct = 4 << 10
+	// bulk is content of which so much is read past the buffer that what comes
+	// behind it probably is the same: the next read takes little more than a head,
+	// so that most of its content needs not be copied.
+	bulk = 16 << 10
 )
 
 // A receiver holds octets that were received and not yet parsed, and the
 // framing of the response they belong to. It does no I/O.
 type receiver struct {
-	buf  []byte // buf[r:w] is not parsed
-	r, w int
-	err  error // why no more octets will come; io.EOF if the peer ended in good order
+	buf    []byte // buf[r:w] is not parsed
+	r, w   int
+	window int   // how much of buf is received into, at most
+	err    error // why no more octets will come; io.EOF if the peer ended in good order
 
 	head    wire.HeadScanner
 	framing wire.Framing // of the current content
@@ -42,25 +47,32 @@ type receiver struct {
 
 func (rv *receiver) buffered() []byte { return rv.buf[rv.r:rv.w] }
 
-// space returns room to receive into, at least one octet.
+// space returns room to receive into, at least one octet. As often as all of it was
+// used, more has arrived than fits, and it becomes larger.
 func (rv *receiver) space() []byte {
-	switch {
-	case rv.r == rv.w:
-		full := rv.w == len(rv.buf)
-		rv.r, rv.w = 0, 0
-		if full && len(rv.buf) < receiveMax {
-			rv.buf = make([]byte, max(receiveMin, 4*len(rv.buf)))
-		}
-	case rv.w < len(rv.buf):
-	case rv.r > 0:
+	if rv.w >= rv.window {
+		rv.widen()
+	}
+	if rv.r > 0 && (rv.r == rv.w || rv.w >= rv.window) {
 		rv.w = copy(rv.buf, rv.buffered())
 		rv.r = 0
-	default:
-		bigger := make([]byte, max(receiveMin, 2*len(rv.buf)))
-		rv.w = copy(bigger, rv.buffered())
-		rv.buf = bigger
 	}
-	return rv.buf[rv.w:]
+	return rv.buf[rv.w:rv.window]
+}
+
+// widen makes the window larger, up to receiveMax, and beyond that only if what is
+// not parsed leaves no room.
+func (rv *receiver) widen() {
+	have := rv.w - rv.r
+	rv.window = max(rv.window, receiveMin, min(4*rv.window, receiveMax))
+	if have == rv.window {
+		rv.window = 2 * have
+	}
+	if rv.window > len(rv.buf) {
+		bigger := make([]byte, rv.window)
+		rv.w = copy(bigger, rv.buffered())
+		rv.buf, rv.r = bigger, 0
+	}
 }
 
 // received accounts for octets that were read into space.
@@ -81,7 +93,7 @@ func (rv *receiver) parse(n int) {
 // trim gives back a buffer that only a busy connection needs.
 func (rv *receiver) trim() {
 	if rv.r == rv.w && len(rv.buf) > receiveMin {
-		rv.buf, rv.r, rv.w = nil, 0, 0
+		rv.buf, rv.r, rv.w, rv.window = nil, 0, 0, 0
 	}
 }
 
@@ -192,6 +204,9 @@ func (rv *receiver) direct(max int) int {
 	}
 	if left < direct {
 		return 0
+	}
+	if left >= bulk {
+		rv.r, rv.w, rv.window = 0, 0, min(rv.window, receiveMin)
 	}
 	return int(min(left, int64(max)))
 }
