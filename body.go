@@ -37,6 +37,7 @@ func (x *exchange) response(rt *roundTrip) (*http.Response, error) {
 	if resp.Close && !x.call.Request.Close {
 		x.conn.learnClose(x)
 	}
+	x.conn.heedStreamed(x)
 	if x.opens() {
 		x.conn.open(x)
 	}

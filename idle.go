@@ -114,7 +114,7 @@ func (pl *pool) clean(t *Transport) {
 	}
 	pl.mu.Unlock()
 	for _, c := range all {
-		if t.IdleConnTimeout > 0 && c.idleFor() >= t.IdleConnTimeout {
+		if t.IdleConnTimeout > 0 && c.idleFor() >= t.IdleConnTimeout || c.isSpent() {
 			c.retireIdle()
 		} else {
 			c.d.Check()
@@ -137,6 +137,13 @@ func (c *conn) idleFor() time.Duration {
 		return 0
 	}
 	return time.Since(c.idleSince)
+}
+
+// isSpent is spent for those who do not hold place.mu.
+func (c *conn) isSpent() bool {
+	c.place.mu.Lock()
+	defer c.place.mu.Unlock()
+	return c.spent()
 }
 
 // retireIdle closes c if it still is idle.

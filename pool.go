@@ -57,6 +57,8 @@ type conn struct {
 	ended     bool        // of no further use
 	reused    bool        // has been assigned before
 	answered  int         // exchanges that have left
+	gone      int         // exchanges that have left, answered or not
+	keep      keepAlive   // what the peer has announced
 	proof     proof       // how far it is trusted with pipelining
 	pair      int         // answers that the pair in flight still needs
 	oneWrite  bool        // it left in one write: the proof
@@ -200,6 +202,7 @@ func (p *place) assign(x *exchange, c *conn) {
 	c.inFlight++
 	c.line = append(c.line, x)
 	x.joined = c.inFlight > 1
+	x.nth = c.gone + c.inFlight
 	x.assigned = now
 	c.reused = true
 	c.exclusive = !x.shares()
@@ -314,6 +317,7 @@ func (c *conn) left(call *pipeline.Call) {
 	defer p.mu.Unlock()
 	for i, x := range c.line {
 		if &x.call == call {
+			c.gone++
 			p.learnAnswer(c, x)
 			p.leave(c, i)
 			return
@@ -386,6 +390,7 @@ func (c *conn) endedBy(err error) {
 // provide dials for those who wait, if that helps them; p.mu is held.
 func (p *place) provide() {
 	limit := p.t.MaxConnsPerHost
+	p.discardSpent()
 	for need := p.needed(); p.dialing < need && (limit <= 0 || p.total() < limit); {
 		if len(p.conns) > 0 && p.known.dialsFail(time.Now(), p.dialing) {
 			break // the timer comes back to it

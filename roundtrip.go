@@ -44,6 +44,7 @@ type exchange struct {
 	rescued        bool        // was told to go elsewhere
 	silent         bool        // got no answer among others, and goes alone next
 	joined         bool        // others were in flight when it got its connection
+	nth            int         // which exchange of its connection it is, from 1
 	inPipe         atomic.Bool // was submitted
 	canceled       atomic.Bool // by CancelRequest
 	before, behind *exchange   // in the queue

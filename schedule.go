@@ -196,6 +196,7 @@ func (p *place) canJoin(c *conn, x *exchange, now time.Time) bool {
 		c.origin == x.route.addr &&
 		c.inFlight < p.depthOf(c, x, now) &&
 		!p.late(c, now) &&
+		!c.spent() &&
 		c.d.Usable()
 }
 
@@ -238,7 +239,7 @@ func (k *knowledge) depth() int {
 func (p *place) chooseIdle(alone, fresh bool) *conn {
 	var best *conn
 	for _, c := range p.conns {
-		if c.inFlight > 0 || c.ended || c.closing || c.barrier && !alone || fresh && c.reused {
+		if c.inFlight > 0 || c.ended || c.closing || c.barrier && !alone || fresh && c.reused || c.spent() {
 			continue
 		}
 		if best == nil || c.idleSince.After(best.idleSince) {
@@ -455,6 +456,7 @@ func (p *place) learnAnswer(c *conn, x *exchange) {
 	if _, complete := x.call.Complete(); complete {
 		// Others took as long as their caller took to read them.
 		p.known.answered(took, gap, gap >= took)
+		c.keep.heed(x.nth, x.call.Response.Header)
 	}
 	c.answered++
 	if c.answered > p.known.most {

@@ -66,6 +66,9 @@ type Behaviour struct {
 	CloseAfter int
 	// Announce says whether the last of them carries Connection: close.
 	Announce bool
+	// IdleTimeout is how long the connection waits for the next request until
+	// it ends; 0 means for ever.
+	IdleTimeout time.Duration
 	// Ending is how the connection ends, for whatever reason.
 	Ending Ending
 	// Mute says that requests are read and nothing is ever answered.

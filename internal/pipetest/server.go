@@ -149,6 +149,10 @@ func (c *serverConn) serve() {
 		c.plan = c.server.Plan(c.index)
 	}
 	for answered := 0; ; answered++ {
+		if c.idleTooLong() {
+			c.end()
+			return
+		}
 		req, entry := c.receiveHead()
 		if req == nil {
 			return
@@ -158,6 +162,17 @@ func (c *serverConn) serve() {
 			return
 		}
 	}
+}
+
+// idleTooLong waits for octets to come, and reports whether none did in time.
+func (c *serverConn) idleTooLong() bool {
+	if c.plan.IdleTimeout <= 0 {
+		return false
+	}
+	c.stream.SetReadDeadline(time.Now().Add(c.plan.IdleTimeout))
+	_, err := c.br.Peek(1)
+	c.stream.SetReadDeadline(time.Time{})
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func (c *serverConn) remove() {

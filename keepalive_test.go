@@ -1,0 +1,48 @@
+package httppipe
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestParseKeepAlive(t *testing.T) {
+	for _, test := range []struct {
+		values        []string
+		timeout, more int
+	}{
+		{nil, -1, -1},
+		{[]string{""}, -1, -1},
+		{[]string{"timeout=5"}, 5, -1},
+		{[]string{"timeout=5, max=100"}, 5, 100},
+		{[]string{"max=0,timeout=0"}, 0, 0},
+		{[]string{" Timeout = 5 ,MAX=7, extra=1"}, 5, 7},
+		{[]string{"timeout=5", "max=3"}, 5, 3},
+		{[]string{"max=3", "max=2"}, -1, 2},
+		{[]string{"300"}, -1, -1},
+		{[]string{"timeout=-1, max=x, =3"}, -1, -1},
+		{[]string{"timeout=99999999999, max=2147483648"}, -1, -1},
+		{[]string{"timeout=2147483647"}, 2147483647, -1},
+	} {
+		timeout, more := parseKeepAlive(test.values)
+		require.Equal(t, test.timeout, timeout, "%q", test.values)
+		require.Equal(t, test.more, more, "%q", test.values)
+	}
+}
+
+func TestKeepAliveMargin(t *testing.T) {
+	for field, idle := range map[string]time.Duration{
+		"timeout=0":          1, // at once, and not never
+		"timeout=1":          500 * time.Millisecond,
+		"timeout=2":          time.Second,
+		"timeout=5":          4 * time.Second,
+		"timeout=2147483647": 2147483646 * time.Second,
+		"max=3":              0,
+	} {
+		var k keepAlive
+		k.heed(1, http.Header{"Keep-Alive": {field}})
+		require.Equal(t, idle, k.idle, field)
+	}
+}
