@@ -18,8 +18,8 @@ func (d *Driver) begin(call *Call) io.Closer {
 	if c.inflight.len() > 1 {
 		d.burst, d.overlap = true, true
 	}
-	if c.send == sendContent && call.isSmall() {
-		d.beginSmall(call)
+	if c.send == sendContent && call.upload == &call.memory {
+		d.beginMemory(call)
 	}
 	d.expect()
 	if c.sending == &call.exchange {
@@ -29,16 +29,23 @@ func (d *Driver) begin(call *Call) io.Closer {
 	return call.takeBody()
 }
 
-// beginSmall serialises content behind its head, so that both leave in one write.
-func (d *Driver) beginSmall(call *Call) {
+// beginMemory serialises content that lies in memory behind its head, so that both
+// leave in one write: all of it if it is small, and else its beginning.
+func (d *Driver) beginMemory(call *Call) {
 	c := &d.c
 	content := call.memory.p
-	if c.owed > 0 {
+	switch {
+	case c.owed > 0:
+		if !call.isSmall() {
+			content = content[:lead]
+		}
 		c.next = append(c.next, content...)
 		c.took(len(content), len(content))
+		call.memory.p = call.memory.p[len(content):]
 		return
-	}
-	if len(content) > 0 {
+	case !call.isSmall():
+		return
+	case len(content) > 0:
 		c.appendChunk(content)
 	}
 	c.appendEnd(c.trailer)

@@ -84,6 +84,17 @@ func TestSmallContentLeavesWithItsHead(t *testing.T) {
 	}
 }
 
+func TestLargeContentBeginsInTheWriteOfItsHead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.put("/a", string(pipetest.Content("/a", coalesce+1)))
+		r.origin.WantRequests("PUT /a")
+		first := r.nc.(*memnet.Conn).WriteLog()[0]
+		require.True(t, strings.HasPrefix(string(first), "PUT /a "))
+		require.Greater(t, len(first), lead)
+	})
+}
+
 func TestContentOfTheWrongLengthIsRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)

@@ -15,6 +15,10 @@ const (
 	// leave in one write. More is written straight from the caller's memory.
 	coalesce = 64 << 10
 
+	// lead is how much of larger content is copied behind its head: a head that
+	// leaves by itself costs a system call, and wakes the origin for nothing.
+	lead = 4 << 10
+
 	// partial is the most content kept back when the link takes no more. It is
 	// what makes "writable" a fact rather than a guess: as long as something is
 	// kept back, the link is not.

@@ -9,6 +9,10 @@ import (
 // answer which arrives in mid-upload is noticed however fast the peer reads.
 const turn = 256 << 10
 
+// longTurn is a turn of content of which one system call moves so much: that is
+// quick, and to be called more often costs more.
+const longTurn = 1 << 20
+
 // A source yields the content of one request, in steps that do not block on the
 // connection.
 type source interface {
@@ -64,7 +68,7 @@ func (c *Conn) sendSource(src source) (done bool, err error) {
 type memory struct{ p []byte }
 
 func (s *memory) sendTo(c *Conn, owed int64) (done bool, err error) {
-	n, err := c.tryWrite(s.p[:min(len(s.p), turn)])
+	n, err := c.tryWrite(s.p[:min(len(s.p), longTurn)])
 	s.p = s.p[n:]
 	return len(s.p) == 0, err
 }
