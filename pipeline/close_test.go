@@ -145,8 +145,15 @@ func TestCancelledBeforeSending(t *testing.T) {
 // Whoever lost the rest of the content cannot go on.
 func TestCancelledSendRequestWithContent(t *testing.T) {
 	eachBackend(t, true, func(t *testing.T, c *Conn, server net.Conn) {
-		err := c.SendRequest(soon(t), &Request{Method: "PUT", Target: "/", Body: make([]byte, 8<<20)})
-		require.ErrorIs(t, err, context.DeadlineExceeded)
+		ctx, cancel := context.WithCancel(bg())
+		go func() {
+			for !c.Pending() {
+				time.Sleep(time.Millisecond)
+			}
+			cancel()
+		}()
+		err := c.SendRequest(ctx, &Request{Method: "PUT", Target: "/", Body: make([]byte, 8<<20)})
+		require.ErrorIs(t, err, context.Canceled)
 		err = c.SendRequest(bg(), &Request{Target: "/next"})
 		require.ErrorIs(t, err, ErrConnectionClosed)
 		send(t, server, ok("early"))
