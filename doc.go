@@ -55,7 +55,9 @@
 //
 // A whole response that is injected behind a request already sent cannot be told
 // from its answer, by this or any other HTTP/1.1 client. Octets that arrive
-// before the next request is sent are never taken for its answer. Where requests
+// before the next request is sent are never taken for its answer; on connections
+// that are not sockets, that is what Read has returned when its goroutine has been
+// given a moment to run. Where requests
 // of different users meet on a connection and the peers are not trusted to
 // agree on framing, MaxPipelineDepth: 1 keeps them apart.
 //

@@ -59,8 +59,9 @@
 // Octets that arrive with nothing in flight are never taken for a response: they
 // are found before the next request is written, and are [ErrSurplus]. A whole
 // response that a peer injects behind a request already sent cannot be told from
-// the real one, by any client. Over a net.Conn that is served by goroutines, octets
-// that arrive at the very moment of the write may be missed as well.
+// the real one, by any client. A net.Conn that is served by goroutines cannot be
+// asked what has arrived: there it is what Read has returned, when its goroutine is
+// back in it and has been given a moment to run.
 //
 // Files are sent by sendfile(2) on Linux, over plain TCP and Unix sockets.
 package pipeline

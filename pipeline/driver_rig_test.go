@@ -14,14 +14,23 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/httppipe/httppipe/internal/memnet"
 	"github.com/httppipe/httppipe/internal/pipetest"
 	"github.com/httppipe/httppipe/wire"
 )
 
-// eachLink runs script over every back-end: in a bubble over the pump, plain and
-// below TLS, and outside over a socket, plain and with TLS by TLSClient.
+// eachLink runs script over every back-end: in a bubble over the pump and over a
+// socket in memory, both plain and below TLS, and outside over a socket, plain and
+// with TLS by TLSClient.
 func eachLink(t *testing.T, script func(t *testing.T, opts ...pipetest.Option)) {
 	pipetest.EachNetwork(t, script)
+	socket := pipetest.Net(memnet.Sockets())
+	t.Run("socket", func(t *testing.T) {
+		bubble(t, func(t *testing.T) { script(t, socket) })
+	})
+	t.Run("socket with tls", func(t *testing.T) {
+		bubble(t, func(t *testing.T) { script(t, socket, pipetest.TLS()) })
+	})
 	t.Run("tcp with tls", func(t *testing.T) { script(t, pipetest.TCP(), pipetest.TLS()) })
 }
 

@@ -24,6 +24,10 @@ type link interface {
 	// block is set, "interrupted". An outErr may come, once, to who reads only.
 	transfer(in, out []byte, block bool) moved
 
+	// catchUp waits until the octets that have arrived can be had by transfer. It
+	// waits for goroutines of the link at most, and not for the peer.
+	catchUp()
+
 	// unsent is the number of octets that transfer took and still holds back,
 	// for want of room below. A transfer with an empty out moves them on.
 	unsent() int

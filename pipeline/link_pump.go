@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -30,6 +31,7 @@ type pumpLink struct {
 	closed  bool
 	leaving bool // release was called
 
+	reading     bool   // readLoop has nothing in hand, and is about to be in nc.Read
 	in          []byte // received, not yet taken
 	inErr       error  // why there will be no more
 	out         []byte // taken, not yet given to nc.Write
@@ -113,8 +115,34 @@ func (l *pumpLink) interrupted(reading, writing bool) bool {
 	return yes
 }
 
+// yields is how many times catchUp lets other goroutines run. Where a processor is
+// free for it, readLoop needs far less time for the way into nc.Read and back than
+// so many take; where none is, one is enough.
+const yields = 20
+
+// catchUp waits until readLoop has come back to nc.Read. Whether that is going to
+// return at once cannot be asked: so it gets the time to.
+func (l *pumpLink) catchUp() {
+	l.mu.Lock()
+	for !l.reading && !l.offers() {
+		l.changed.Wait()
+	}
+	for i := 0; i < yields && !l.offers(); i++ {
+		l.mu.Unlock()
+		runtime.Gosched()
+		l.mu.Lock()
+	}
+	l.mu.Unlock()
+}
+
+// offers reports whether there is something to take, or never will be; l.mu is held.
+func (l *pumpLink) offers() bool {
+	return len(l.in) > 0 || l.inErr != nil || l.closed || l.leaving
+}
+
 func (l *pumpLink) readLoop() {
 	p := make([]byte, pumpReadMin)
+	l.beginReading()
 	for {
 		n, err := l.nc.Read(p)
 		if !l.received(p[:n], err) {
@@ -131,7 +159,7 @@ func (l *pumpLink) readLoop() {
 func (l *pumpLink) received(p []byte, err error) (more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.in = p
+	l.in, l.reading = p, false
 	if l.leaving || l.closed {
 		// An error now is of our own making.
 		l.loops--
@@ -148,8 +176,16 @@ func (l *pumpLink) received(p []byte, err error) (more bool) {
 		l.changed.Broadcast()
 		return false
 	}
-	l.in = nil
+	l.in, l.reading = nil, true
+	l.changed.Broadcast()
 	return true
+}
+
+func (l *pumpLink) beginReading() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reading = true
+	l.changed.Broadcast()
 }
 
 func (l *pumpLink) writeLoop() {

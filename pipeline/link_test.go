@@ -28,6 +28,7 @@ func (l *fastLink) transfer(in, out []byte, block bool) (m moved) {
 	return m
 }
 
+func (l *fastLink) catchUp()            {}
 func (l *fastLink) unsent() int         { return 0 }
 func (l *fastLink) interrupt(_, _ bool) {}
 func (l *fastLink) writeError() error   { return nil }

@@ -200,6 +200,8 @@ func (l *tlsLink) read(in []byte, block, duplex bool, m *moved) {
 	m.flushed = m.flushed || s.flushed
 }
 
+func (l *tlsLink) catchUp() { l.shim.raw.catchUp() }
+
 func (l *tlsLink) unsent() int { return l.shim.unsent() }
 
 func (l *tlsLink) delivered() int64 {

@@ -203,6 +203,7 @@ func (c *Conn) checkEnd(done bool, err error) error {
 // nothing in flight.
 func (c *Conn) surplus() error {
 	if c.rcv.r == c.rcv.w && c.rcv.err == nil {
+		c.link.catchUp()
 		m := c.link.transfer(c.rcv.space(), nil, false)
 		c.rcv.received(m)
 	}

@@ -26,7 +26,7 @@ type fileSource struct {
 // file, or l is not a plain socket.
 func newFileSource(l link, f *os.File) source {
 	raw, ok := l.(*rawLink)
-	if !ok {
+	if !ok || !isSocket(raw.nc) {
 		return nil
 	}
 	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {

@@ -114,6 +114,11 @@ func (c *Conn) tryReadLocked(p []byte) (n int, ready bool, err error) {
 	case len(p) == 0:
 		return 0, true, nil
 	}
+	return c.takeLocked(now, p)
+}
+
+// takeLocked is tryReadLocked for those whom no deadline concerns.
+func (c *Conn) takeLocked(now time.Time, p []byte) (n int, ready bool, err error) {
 	c.settleLocked(now)
 	switch {
 	case c.in.arrived.Len() > 0:
@@ -149,13 +154,17 @@ func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.writeLocked(p)
 	c.writing = false
 	c.link.changed.Broadcast()
-
-	c.stats.Writes++
-	c.stats.OctetsWritten += int64(n)
-	if c.link.logWrites {
-		c.writeLog = append(c.writeLog, append([]byte(nil), p[:n]...))
-	}
+	c.wroteLocked(p[:n])
 	return n, c.opError("write", err)
+}
+
+// wroteLocked enters a write of p into the record.
+func (c *Conn) wroteLocked(p []byte) {
+	c.stats.Writes++
+	c.stats.OctetsWritten += int64(len(p))
+	if c.link.logWrites {
+		c.writeLog = append(c.writeLog, append([]byte(nil), p...))
+	}
 }
 
 func (c *Conn) writeLocked(p []byte) (n int, err error) {
@@ -188,12 +197,19 @@ func (c *Conn) yieldLocked() {
 // writeErrLocked returns why nothing can be written now, if so.
 func (c *Conn) writeErrLocked() error {
 	now := time.Now()
+	if !c.closed && c.writeDeadline.passed(now) {
+		c.settleLocked(now)
+		return os.ErrDeadlineExceeded
+	}
+	return c.brokenLocked(now)
+}
+
+// brokenLocked is writeErrLocked for those whom no deadline concerns.
+func (c *Conn) brokenLocked(now time.Time) error {
 	c.settleLocked(now)
 	switch {
 	case c.closed:
 		return net.ErrClosed
-	case c.writeDeadline.passed(now):
-		return os.ErrDeadlineExceeded
 	case c.writeShut:
 		return syscall.EPIPE
 	case c.sockErr != nil:

@@ -75,6 +75,9 @@ func (n *Network) DialContext(ctx context.Context, network, addr string) (net.Co
 	if err != nil {
 		return nil, err
 	}
+	if n.cfg.sockets {
+		return Socket{conn}, nil
+	}
 	return conn, nil
 }
 

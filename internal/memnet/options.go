@@ -18,6 +18,7 @@ type config struct {
 	maxWrite    int
 	logWrites   bool
 	dropOnReset bool
+	sockets     bool
 }
 
 func newConfig(opts []Option) config {
@@ -58,3 +59,6 @@ func LogWrites() Option { return func(cfg *config) { cfg.logWrites = true } }
 // DropOnReset makes an arriving reset destroy the octets that wait to be
 // read. Without it they survive, as they do on Linux.
 func DropOnReset() Option { return func(cfg *config) { cfg.dropOnReset = true } }
+
+// Sockets makes [Network.DialContext] return each connection as a [Socket].
+func Sockets() Option { return func(cfg *config) { cfg.sockets = true } }
