@@ -1,8 +1,10 @@
 package httppipe_test
 
 import (
+	"net/http/httptrace"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/httppipe/httppipe/internal/pipetest"
 )
@@ -26,4 +28,30 @@ func TestSecondOfPairIsServedWhenFirstIsCanceled(t *testing.T) {
 			c.WantContent("c")
 		}, oneConn())
 	}
+}
+
+// Two that got places on a connection in one order, and submitted their requests in
+// the other: when the one that was sent first had its answer, nobody remembered that
+// the other had company, and a server that is silent for that reason was waited for
+// for ever.
+func TestSilenceAfterOvertakingIsNoticed(t *testing.T) {
+	scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+		conn := proven(origin, client)
+		gate := make(chan struct{})
+		first := client.NewRequest("GET", "/first", nil)
+		trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { <-gate }}
+		a := client.Do(first.WithContext(httptrace.WithClientTrace(first.Context(), trace)))
+		b := client.Get("/second")
+		conn.WantRequests("GET /second")
+		close(gate)
+		conn.WantRequests("GET /first")
+		conn.Send(okay("second"))
+		b.WantContent("second")
+		time.Sleep(time.Minute)
+		conn.WantClosed()
+		again := origin.Conn(1)
+		again.WantRequests("GET /first")
+		again.Send(okay("first"))
+		a.WantContent("first")
+	}, oneConn())
 }

@@ -318,6 +318,9 @@ func (c *conn) left(call *pipeline.Call) {
 	for i, x := range c.line {
 		if &x.call == call {
 			c.gone++
+			for _, before := range c.line[:i] {
+				before.joined = true // it was submitted later, by whoever was assigned it first
+			}
 			p.learnAnswer(c, x)
 			p.leave(c, i)
 			return
