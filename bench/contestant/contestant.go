@@ -134,6 +134,10 @@ type Pumper interface {
 	Pump(op *Op, stop *atomic.Bool, newDone func() func(n int, sent time.Time)) error
 }
 
+// A Repeater counts the requests that it sent again, of itself: to a server these
+// are more requests.
+type Repeater interface{ Repeated() int64 }
+
 var contestants = map[string]func(Config) (Contestant, error){}
 
 func register(name string, make func(Config) (Contestant, error)) { contestants[name] = make }

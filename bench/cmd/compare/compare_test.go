@@ -74,7 +74,7 @@ func TestParseBars(t *testing.T) {
 func TestWriteFiles(t *testing.T) {
 	dir := t.TempDir()
 	s := settings{markdown: filepath.Join(dir, "R.md"), json: filepath.Join(dir, "R.json"), svg: dir}
-	w := workload.Quick()[1]
+	w := workload.Quick()[0]
 	rows := []report.Row{{Workload: w, Results: []result.Result{
 		{Name: "nethttp", CPU: 10, PerSecond: 1}, {Name: "httppipe", CPU: 2, PerSecond: 6},
 	}}}
@@ -98,5 +98,47 @@ func TestWriteFiles(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "latency.svg")); err == nil {
 		t.Error("a picture of nothing was written")
+	}
+}
+
+func TestWriteDocs(t *testing.T) {
+	dir := t.TempDir()
+	readme := filepath.Join(dir, "README.md")
+	if err := os.WriteFile(readme, []byte("before\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := settings{write: dir, subject: "httppipe"}
+	if err := checkWrite(s); err == nil {
+		t.Error("no error for a README without markers")
+	}
+	const old = "before\n" + beginMarker + "old numbers\n" + endMarker + "after\n"
+	if err := os.WriteFile(readme, []byte(old), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkWrite(s); err != nil {
+		t.Error(err)
+	}
+	s.quick = true
+	if err := checkWrite(s); err == nil {
+		t.Error("the numbers of a quick run may be written")
+	}
+	rows := []report.Row{{Workload: workload.Quick()[0], Results: []result.Result{
+		{Name: "nethttp", CPU: 10, PerSecond: 1}, {Name: "httppipe", CPU: 2, PerSecond: 6},
+	}}}
+	for range 2 { // a second run leaves nothing of the first
+		if err := writeDocs(dir, rows, "", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(readme)
+	text := string(b)
+	if err != nil || !strings.HasPrefix(text, "before\n"+beginMarker) || !strings.HasSuffix(text, endMarker+"after\n") ||
+		strings.Contains(text, "old numbers") || strings.Count(text, "| GET 128 B, 64 callers | 10.0 | 2.00 | 0.20 (0.20–0.20) |") != 1 {
+		t.Errorf("%v in\n%s", err, text)
+	}
+	for _, name := range []string{"cost.svg", "speed.md"} {
+		if _, err := os.Stat(filepath.Join(dir, docsDir, name)); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -5,27 +5,35 @@
 //	go run ./cmd/compare -list              the workloads
 //	go run ./cmd/compare -only 'get/c64$|rtt/50ms' -contestants httppipe -rounds 7
 //	go run ./cmd/compare -o R.md -json R.json -svg .
+//	go run ./cmd/compare -write ..          tables and pictures of the README above
+//
+// With "client", "origin" or "delayproxy" as its first argument it is that process
+// of the comparison, see internal/role.
 //
 // See the README for how to read what it prints.
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/httppipe/httppipe/bench/internal/lab"
 	"github.com/httppipe/httppipe/bench/internal/report"
+	"github.com/httppipe/httppipe/bench/internal/role"
 	"github.com/httppipe/httppipe/bench/internal/workload"
 )
 
 // quickBudget is the time after which -quick begins no more rounds than each
-// row's first. The rest of 90 s is for compiling this
-// command and for one row under way.
-const quickBudget = 60 * time.Second
+// row's first. The rest of 90 s is for compiling this command, from nothing if need
+// be.
+const quickBudget = 50 * time.Second
 
 // settings are the command line.
 type settings struct {
@@ -42,6 +50,7 @@ type settings struct {
 	markdown    string
 	json        string
 	svg         string
+	write       string
 }
 
 func parse() settings {
@@ -59,6 +68,7 @@ func parse() settings {
 	flag.StringVar(&s.markdown, "o", "", "write the tables to this `file` too")
 	flag.StringVar(&s.json, "json", "", "write all results to this `file`")
 	flag.StringVar(&s.svg, "svg", "", "write cost.svg and latency.svg to this `directory`")
+	flag.StringVar(&s.write, "write", "", "renew the tables between the markers of README.md in this `directory`, and pictures and tables in its docs")
 	flag.Parse()
 	if s.quick && s.budget == 0 {
 		s.budget = quickBudget
@@ -67,20 +77,28 @@ func parse() settings {
 }
 
 func main() {
+	if role.Play(os.Args[1:]) {
+		return
+	}
 	// The servers die with the thread that started them: keep it.
 	runtime.LockOSThread()
-	held, err := compare(parse())
-	if err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	held, err := compare(ctx, parse())
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "compare: interrupted")
+		os.Exit(130) // as shells say it
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(2)
-	}
-	if !held {
+	case !held:
 		os.Exit(1)
 	}
 }
 
 // compare does everything. held is false if a bar does not hold.
-func compare(s settings) (held bool, err error) {
+func compare(ctx context.Context, s settings) (held bool, err error) {
 	bars, goals, err := parseBars(s.bars)
 	if err != nil {
 		return false, err
@@ -103,8 +121,11 @@ func compare(s settings) (held bool, err error) {
 		}
 		return true, nil
 	}
+	if err := checkWrite(s); err != nil {
+		return false, err
+	}
 	begin := time.Now()
-	rows, err := measure(s, ws, begin)
+	rows, err := measure(ctx, s, ws, begin)
 	if err != nil {
 		return false, err
 	}
@@ -145,10 +166,11 @@ func allHold(verdicts []report.Verdict) bool {
 	return true
 }
 
-// measure runs all rounds of all workloads and prints each row when it is done.
-func measure(s settings, ws []workload.Workload, begin time.Time) ([]report.Row, error) {
+// measure runs all rounds of all workloads and prints each row when it is done,
+// until ctx ends.
+func measure(ctx context.Context, s settings, ws []workload.Workload, begin time.Time) ([]report.Row, error) {
 	p := newProgress(os.Stderr, begin)
-	p.say("building")
+	p.say("starting servers")
 	l, runnable, err := lab.New(ws)
 	if err != nil {
 		return nil, err
@@ -166,7 +188,10 @@ func measure(s settings, ws []workload.Workload, begin time.Time) ([]report.Row,
 				break
 			}
 			p.say("%d/%d %s, round %d of %d", i+1, len(runnable), w.ID, round+1, s.rounds)
-			runRound(l, s, &r, round, p)
+			if err := runRound(ctx, l, s, &r, round, p); err != nil {
+				p.clear()
+				return nil, err
+			}
 		}
 		rows = append(rows, r)
 		p.clear()
@@ -181,20 +206,23 @@ func budgetFor(budget time.Duration, row, rows int) time.Duration {
 }
 
 // runRound measures each contestant once. The order rotates, so that nobody
-// always follows the same one.
-func runRound(l *lab.Lab, s settings, r *report.Row, round int, p *progress) {
+// always follows the same one. The only error is that of ctx.
+func runRound(ctx context.Context, l *lab.Lab, s settings, r *report.Row, round int, p *progress) error {
 	names := r.Workload.Contestants
 	for i := range names {
 		name := names[(i+round)%len(names)]
-		res, err := l.Run(r.Workload, name, s.ownConns, s.scale)
-		if err != nil {
+		res, err := l.Run(ctx, r.Workload, name, s.ownConns, s.scale)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
 			p.note("%s %s: %v", r.Workload.ID, name, err)
 			continue
-		}
-		if res.Errors > 0 {
+		case res.Errors > 0:
 			p.note("%s %s: %d errors, first: %s", r.Workload.ID, name, res.Errors, res.FirstError)
 		}
 		res.Round = round
 		r.Results = append(r.Results, res)
 	}
+	return nil
 }

@@ -26,14 +26,23 @@ func writeFiles(s settings, rows []report.Row, rest string, begin time.Time) err
 			return err
 		}
 	}
-	if s.svg == "" {
-		return nil
+	if s.svg != "" {
+		if err := writeCharts(s.svg, rows); err != nil {
+			return err
+		}
 	}
+	if s.write != "" {
+		return writeDocs(s.write, rows, rest, begin)
+	}
+	return nil
+}
+
+func writeCharts(dir string, rows []report.Row) error {
 	for name, svg := range map[string]string{"cost.svg": report.CostChart(rows), "latency.svg": report.LatencyChart(rows)} {
 		if svg == "" {
 			continue // not measured: keep an older picture
 		}
-		if err := os.WriteFile(filepath.Join(s.svg, name), []byte(svg), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(svg), 0o644); err != nil {
 			return err
 		}
 	}
@@ -52,13 +61,17 @@ func command() string {
 	return strings.Join(args, " ")
 }
 
+// machine says what was measured on.
+func machine() string {
+	return fmt.Sprintf("%s, %s/%s, %d CPUs", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+}
+
 func markdown(rows []report.Row, rest string, begin time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Comparison of %s\n\n", begin.UTC().Format(time.DateOnly))
 	fmt.Fprintf(&b, "    cd bench && %s\n\n", command())
-	fmt.Fprintf(&b, "%s, %s/%s, %d CPUs, %s. %s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(),
-		time.Since(begin).Round(time.Second), report.Foreign(rows))
-	b.WriteString("The README next to cmd says how to read this.\n\n")
+	fmt.Fprintf(&b, "%s, %s. %s\n", machine(), time.Since(begin).Round(time.Second), report.Foreign(rows))
+	b.WriteString("`bench/README.md` says how to read this.\n\n")
 	b.WriteString(rest)
 	b.WriteString("## Rows\n\n")
 	for _, r := range rows {

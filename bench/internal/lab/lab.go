@@ -1,13 +1,14 @@
-// Package lab starts the processes of a comparison: it builds the commands,
-// runs the servers, and runs the load generator once per measurement.
+// Package lab starts the processes of a comparison: the servers, and the load
+// generator once per measurement. Except for nginx they are this program again, in
+// another role.
 package lab
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,11 +17,9 @@ import (
 	"time"
 
 	"github.com/httppipe/httppipe/bench/internal/result"
+	"github.com/httppipe/httppipe/bench/internal/role"
 	"github.com/httppipe/httppipe/bench/internal/workload"
 )
-
-// modulePath is how the module's directory is recognised.
-const modulePath = "module github.com/httppipe/httppipe/bench\n"
 
 const (
 	// uploadSize is the size of the file to upload: the largest that a
@@ -32,31 +31,33 @@ const (
 	patience = 20 * time.Second
 )
 
-// A Lab is a directory with binaries, and servers that run. Close ends it.
-// It is for one goroutine, which must stay on its thread where processes die
-// with the thread that started them (Linux).
+// A Lab is a directory, and servers that run. Close ends it. It is for one
+// goroutine, which must stay on its thread where processes die with the thread
+// that started them (Linux). The program must begin with [role.Play].
 type Lab struct {
+	self    string // this program
 	dir     string
 	servers []*exec.Cmd
 	addrs   map[string]string // by server, with the round-trip time behind it if there is one
 }
 
-// New builds the commands and starts the servers that the workloads need.
+// New starts the servers that the workloads need.
 // Workloads whose server is not installed are left out of runnable.
 func New(ws []workload.Workload) (l *Lab, runnable []workload.Workload, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
 	dir, err := os.MkdirTemp("", "httppipe-bench-")
 	if err != nil {
 		return nil, nil, err
 	}
-	l = &Lab{dir: dir, addrs: make(map[string]string)}
+	l = &Lab{self: self, dir: dir, addrs: make(map[string]string)}
 	defer func() {
 		if err != nil {
 			l.Close()
 		}
 	}()
-	if err := build(dir); err != nil {
-		return nil, nil, err
-	}
 	if err := l.startOrigins(ws); err != nil {
 		return nil, nil, err
 	}
@@ -79,46 +80,12 @@ func New(ws []workload.Workload) (l *Lab, runnable []workload.Workload, err erro
 	return l, runnable, nil
 }
 
-// build puts the commands into dir.
-func build(dir string) error {
-	module, err := findModule()
-	if err != nil {
-		return err
-	}
-	c := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/...")
-	c.Dir = module
-	c.Env = append(os.Environ(), "GOWORK=off")
-	if out, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return nil
-}
-
-// findModule returns the directory of this module: the working directory or one
-// above it.
-func findModule() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && strings.HasPrefix(string(mod), modulePath) {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("run this inside the directory bench")
-		}
-		dir = filepath.Dir(dir)
-	}
-}
-
 func (l *Lab) startOrigins(ws []workload.Workload) error {
 	for server, protocol := range map[string]string{workload.Origin: "plain", workload.OriginTLS: "tls", workload.HTTP2: "http2"} {
 		if !workload.Uses(ws, server) {
 			continue
 		}
-		if err := l.start(server, "origin", "-protocol", protocol); err != nil {
+		if err := l.start(server, role.Origin, "-protocol", protocol); err != nil {
 			return err
 		}
 	}
@@ -141,7 +108,7 @@ func (l *Lab) prepare(w workload.Workload) error {
 		if l.addrs[key] != "" {
 			continue
 		}
-		if err := l.start(key, "delayproxy", "-to", l.addrs[server], "-rtt", w.RTT.String()); err != nil {
+		if err := l.start(key, role.Proxy, "-to", l.addrs[server], "-rtt", w.RTT.String()); err != nil {
 			return err
 		}
 	}
@@ -158,8 +125,8 @@ func (l *Lab) writeUpload() error {
 }
 
 // start runs one of our servers and takes note of the address that it prints.
-func (l *Lab) start(key, command string, args ...string) error {
-	c := exec.Command(filepath.Join(l.dir, command), args...)
+func (l *Lab) start(key, part string, args ...string) error {
+	c := exec.Command(l.self, append([]string{part}, args...)...)
 	c.Stderr = os.Stderr
 	endWithUs(c, syscall.SIGKILL)
 	out, err := c.StdoutPipe()
@@ -172,15 +139,15 @@ func (l *Lab) start(key, command string, args ...string) error {
 	l.servers = append(l.servers, c)
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		return fmt.Errorf("%s did not start: %w", command, err)
+		return fmt.Errorf("%s did not start: %w", part, err)
 	}
-	l.addrs[key] = strings.TrimSpace(strings.TrimPrefix(line, "listening "))
+	l.addrs[key] = role.Address(line)
 	return nil
 }
 
 // Run measures one contestant in one workload, for its time multiplied by
-// scale. own is as for [workload.Workload.OptionsFor].
-func (l *Lab) Run(w workload.Workload, name string, own int, scale float64) (result.Result, error) {
+// scale. own is as for [workload.Workload.OptionsFor]. The end of ctx ends it.
+func (l *Lab) Run(ctx context.Context, w workload.Workload, name string, own int, scale float64) (result.Result, error) {
 	opts := w.OptionsFor(name, own)
 	opts.Addr = l.addrs[w.ServerFor(name)]
 	if w.RTT > 0 {
@@ -188,12 +155,15 @@ func (l *Lab) Run(w workload.Workload, name string, own int, scale float64) (res
 	}
 	opts.Duration = time.Duration(float64(opts.Duration) * scale)
 	opts.File = l.uploadFile()
-	c := exec.Command(filepath.Join(l.dir, "client"), opts.Args()...)
+	ctx, cancel := context.WithTimeout(ctx, opts.Duration+opts.WarmUp+patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, l.self, append([]string{role.Client}, opts.Args()...)...)
 	var stderr strings.Builder
 	c.Stderr = &stderr
 	endWithUs(c, syscall.SIGKILL)
-	used := l.meter()
-	out, err := runFor(c, opts.Duration+opts.WarmUp+patience)
+	used, stalled := l.meter(), watchStalls()
+	out, err := c.Output()
+	stall := stalled()
 	if err != nil {
 		return result.Result{}, fmt.Errorf("%w: %s", err, firstLine(stderr.String()))
 	}
@@ -201,26 +171,8 @@ func (l *Lab) Run(w workload.Workload, name string, own int, scale float64) (res
 	if err := json.Unmarshal(out, &res); err != nil {
 		return result.Result{}, fmt.Errorf("client printed no result: %w", err)
 	}
-	res.Foreign = used(c.ProcessState)
+	res.Foreign, res.Stall = used(c.ProcessState), stall.Seconds()*1000
 	return res, nil
-}
-
-// runFor runs c, for at most d, and returns what it prints.
-func runFor(c *exec.Cmd, d time.Duration) ([]byte, error) {
-	out, err := c.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Start(); err != nil {
-		return nil, err
-	}
-	kill := time.AfterFunc(d, func() { c.Process.Kill() })
-	defer kill.Stop()
-	b, readErr := io.ReadAll(out)
-	if err := c.Wait(); err != nil {
-		return nil, err
-	}
-	return b, readErr
 }
 
 // firstLine keeps a panic's stacks out of error messages.

@@ -7,13 +7,21 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/httppipe/httppipe/bench/internal/role"
 	"github.com/httppipe/httppipe/bench/internal/workload"
 )
 
-// TestLab builds everything and runs a few rows, for a moment each.
+// TestMain plays the roles in which the lab starts this program again.
+func TestMain(m *testing.M) {
+	if !role.Play(os.Args[1:]) {
+		os.Exit(m.Run())
+	}
+}
+
+// TestLab runs a few rows, for a moment each.
 func TestLab(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds and starts processes")
+		t.Skip("starts processes")
 	}
 	runtime.LockOSThread()
 	ws, err := workload.Select(workload.All(), `^(get/c1|get/c64/tls|nginx/4k|rtt/1ms/n2|put/memory|mem/idle)$`, []string{"fasthttp"})
@@ -31,16 +39,16 @@ func TestLab(t *testing.T) {
 	for _, w := range runnable {
 		w.Options.Concurrency = min(w.Options.Concurrency, 20)
 		for _, name := range w.Contestants {
-			res, err := l.Run(w, name, 0, 0.1)
+			res, err := l.Run(t.Context(), w, name, 0, 0.1)
 			if err == nil && res.Requests == 0 { // a slow machine
-				res, err = l.Run(w, name, 0, 5)
+				res, err = l.Run(t.Context(), w, name, 0, 5)
 			}
 			if err != nil || res.Errors > 0 || res.Requests == 0 {
 				t.Errorf("%s %s: %v, %+v", w.ID, name, err, res)
 			}
 		}
 	}
-	if _, err := l.Run(runnable[0], "nobody", 0, 0.1); err == nil {
+	if _, err := l.Run(t.Context(), runnable[0], "nobody", 0, 0.1); err == nil {
 		t.Error("no error for a contestant that does not exist")
 	}
 	l.Close()

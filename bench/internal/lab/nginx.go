@@ -30,7 +30,10 @@ const nginxTries = 100
 func (l *Lab) startNginx() error {
 	binary, err := exec.LookPath("nginx")
 	if err != nil {
-		return err
+		// Where it usually is, which not every user's PATH has.
+		if binary, err = exec.LookPath("/usr/sbin/nginx"); err != nil {
+			return exec.ErrNotFound
+		}
 	}
 	dir := filepath.Join(l.dir, "nginx")
 	if err := writeStatic(dir); err != nil {

@@ -33,7 +33,8 @@ type run struct {
 	slow *contestant.Op // or nil
 
 	phase    atomic.Int32
-	stop     atomic.Bool // the same as over, for pumpers
+	stop     atomic.Bool  // the same as over, for pumpers
+	begun    atomic.Int64 // requests since the process began
 	firstErr atomic.Pointer[string]
 	failed   chan error // a pumper gave up
 
@@ -67,6 +68,9 @@ func Run(opts Options) (result.Result, error) {
 	if err != nil {
 		return result.Result{}, err
 	}
+	if opts.Cold {
+		return cold(opts, cfg, op)
+	}
 	r := &run{opts: opts, op: op, slow: opts.slowOp(), failed: make(chan error, 1)}
 	if err := r.start(c); err != nil {
 		return result.Result{}, err
@@ -77,6 +81,10 @@ func Run(opts Options) (result.Result, error) {
 	}
 	res := r.result(before, after)
 	res.Conns = cfg.Dialed()
+	if c, ok := c.(contestant.Repeater); ok {
+		again := float64(c.Repeated()) / float64(max(1, r.begun.Load()))
+		res.Again = &again
+	}
 	return res, nil
 }
 
@@ -89,9 +97,12 @@ func (r *run) start(c contestant.Contestant) error {
 		go func() { r.failed <- p.Pump(r.op, &r.stop, r.pumpCount) }()
 		return nil
 	}
+	if r.opts.Rate > 0 {
+		go r.pace(c)
+		return nil
+	}
 	for i := range r.opts.Concurrency {
-		w, n := c.NewWorker(), r.newCount()
-		go r.call(w, n, rand.New(rand.NewPCG(uint64(i), 1)))
+		go r.loop(&caller{c.NewWorker(), r.newCount()}, newRandom(i))
 	}
 	return nil
 }
@@ -113,34 +124,51 @@ func (r *run) pumpCount() func(int, time.Time) {
 	}
 }
 
-// call is one caller, in a closed loop: the next request begins when the last
-// one has ended, and the caller has thought.
-func (r *run) call(w contestant.Worker, n *count, random *rand.Rand) {
-	for begin := time.Now(); phase(r.phase.Load()) != over; {
-		op, hist := r.op, &n.fast
-		if r.slow != nil && random.IntN(r.opts.SlowEvery) == 0 {
-			op, hist = r.slow, &n.slow
-		}
-		if r.opts.Think > 0 {
-			time.Sleep(time.Duration(random.ExpFloat64() * float64(r.opts.Think)))
-			begin = time.Now()
-		}
-		err := w.Do(op)
-		end := time.Now()
-		switch measured := phase(r.phase.Load()) == measuring; {
-		case err != nil:
-			if measured {
-				n.errors.Add(1)
-			}
-			s := err.Error()
-			r.firstErr.CompareAndSwap(nil, &s)
-			time.Sleep(time.Millisecond) // rather than to spin
-			end = time.Now()
-		case measured:
-			hist.add(end.Sub(begin), 1)
-		}
-		begin = end
+// A caller sends one request at a time.
+type caller struct {
+	w contestant.Worker
+	n *count
+}
+
+func newRandom(i int) *rand.Rand { return rand.New(rand.NewPCG(uint64(i), 1)) }
+
+// loop is one caller in a closed loop: the next request begins when the last one
+// has ended.
+func (r *run) loop(c *caller, random *rand.Rand) {
+	for due := time.Now(); phase(r.phase.Load()) != over; {
+		due = r.send(c, r.isSlow(random), due)
 	}
+}
+
+func (r *run) isSlow(random *rand.Rand) bool {
+	return r.slow != nil && random.IntN(r.opts.SlowEvery) == 0
+}
+
+// send sends one request that its caller wanted to send at due, and returns when it
+// ended. Its time counts from due on, so that nothing that delays the sending
+// of it is left out.
+func (r *run) send(c *caller, slow bool, due time.Time) (end time.Time) {
+	op, hist := r.op, &c.n.fast
+	if slow {
+		op, hist = r.slow, &c.n.slow
+	}
+	r.begun.Add(1)
+	err := c.w.Do(op)
+	end = time.Now()
+	measured := phase(r.phase.Load()) == measuring
+	if err == nil {
+		if measured {
+			hist.add(end.Sub(due), 1)
+		}
+		return end
+	}
+	if measured {
+		c.n.errors.Add(1)
+	}
+	s := err.Error()
+	r.firstErr.CompareAndSwap(nil, &s)
+	time.Sleep(time.Millisecond) // rather than to spin
+	return time.Now()
 }
 
 // measure lets the run warm up and takes samples before and after the measured

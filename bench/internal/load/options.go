@@ -29,9 +29,10 @@ type Options struct {
 	Duration    time.Duration
 	WarmUp      time.Duration
 
-	Slow      string        // path of slow requests; empty: none
-	SlowEvery int           // one in so many is slow
-	Think     time.Duration // mean of a caller's pause before each request
+	Slow      string  // path of slow requests; empty: none
+	SlowEvery int     // one in so many is slow
+	Rate      float64 // requests in a second, by a schedule; 0: each caller one after the other
+	Cold      bool    // see cold
 
 	Upload string // memory, file or copy; empty: GET
 	Size   int64
@@ -65,7 +66,8 @@ func (o *Options) Bind(fs *flag.FlagSet) {
 	fs.DurationVar(&o.WarmUp, "warmup", 300*time.Millisecond, "time before that")
 	fs.StringVar(&o.Slow, "slow", "", "path of slow requests")
 	fs.IntVar(&o.SlowEvery, "slowevery", 100, "one request in this many is slow")
-	fs.DurationVar(&o.Think, "think", 0, "mean of a caller's pause between requests (exponential)")
+	fs.Float64Var(&o.Rate, "rate", 0, "send so many requests in a second, at random moments and whatever becomes of them (0: each caller sends one after the other)")
+	fs.BoolVar(&o.Cold, "cold", false, "measure batches: one request of each caller, all at once, through a new client")
 	fs.StringVar(&o.Upload, "upload", "", "PUT with content from memory, file, or copy (a file that cannot be seen to be one)")
 	fs.Int64Var(&o.Size, "size", 1<<20, "octets to upload")
 	fs.StringVar(&o.File, "file", "", "file to upload")
@@ -80,7 +82,8 @@ func (o *Options) Args() []string {
 		"-callers", strconv.Itoa(o.Concurrency), "-conns", strconv.Itoa(o.Conns),
 		"-path", o.Path, "-want", strconv.FormatInt(o.Want, 10),
 		"-d", o.Duration.String(), "-warmup", o.WarmUp.String(),
-		"-slow", o.Slow, "-slowevery", strconv.Itoa(o.SlowEvery), "-think", o.Think.String(),
+		"-slow", o.Slow, "-slowevery", strconv.Itoa(o.SlowEvery),
+		"-rate", strconv.FormatFloat(o.Rate, 'g', -1, 64), "-cold=" + strconv.FormatBool(o.Cold),
 		"-upload", o.Upload, "-size", strconv.FormatInt(o.Size, 10), "-file", o.File,
 		"-held", o.Held, "-cpuprofile", o.CPUProfile,
 	}

@@ -54,8 +54,8 @@ func CostChart(rows []Row) string {
 
 func costGroupOf(r Row) costGroup {
 	g := costGroup{title: shortTitle(r.Workload)}
-	if r.Workload.Base != "nethttp" || r.Workload.Kind == workload.Memory {
-		return g
+	if r.Workload.Base != "nethttp" || r.Workload.Kind == workload.Memory || r.Workload.Server == workload.Nginx {
+		return g // not about CPU, or the same once more
 	}
 	for _, name := range barred {
 		if x := median(r.ratios(name, "nethttp", Metrics["cpu"])); !math.IsNaN(x) {

@@ -61,11 +61,11 @@ func TestRatiosStayInTheirRound(t *testing.T) {
 func TestRowMarkdown(t *testing.T) {
 	const want = `### get/c64: title
 
-| contestant | req/s | × | CPU µs | CPU × | user + system | allocs | B | conns | p50 µs | p99 µs | reads | writes | switches | errors |
-|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
-| base | 100 | 1.00 (1.00–1.00) | 10.0 | 1.00 (1.00–1.00) | 0.00 + 0.00 | 5.0 | 0 | 0 | 0.00 | 0.00 | 1.00 | 2.00 | 0.00 | 0 |
-| other | 333 | 4.17 (3.33–5.00) | 4.00 | 0.25 (0.20–0.30) | 0.00 + 0.00 | 5.0 | 0 | 0 | 0.00 | 0.00 | 1.00 | 2.00 | 0.00 | 0 |
-| gone | failed | – | – | – | – | – | – | – | – | – | – | – | – | – |
+| contestant | req/s | × | CPU µs | CPU × | user + system | allocs | B | conns | p50 µs | p99 µs | reads | writes | switches | errors | stall ms |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
+| base | 100 | 1.00 (1.00–1.00) | 10.0 | 1.00 (1.00–1.00) | 0.00 + 0.00 | 5.0 | 0 | 0 | 0.00 | 0.00 | 1.00 | 2.00 | 0.00 | 0 | 0.00 |
+| other | 333 | 4.17 (3.33–5.00) | 4.00 | 0.25 (0.20–0.30) | 0.00 + 0.00 | 5.0 | 0 | 0 | 0.00 | 0.00 | 1.00 | 2.00 | 0.00 | 0 | 0.00 |
+| gone | failed | – | – | – | – | – | – | – | – | – | – | – | – | – | – |
 
 `
 	if got := sampleRow().Markdown(); got != want {
@@ -77,7 +77,8 @@ func TestKindsOfTable(t *testing.T) {
 	r := sampleRow()
 	for kind, want := range map[workload.Kind]string{
 		workload.Upload: "GB/s",
-		workload.Mixed:  "| other | 333 | 0.40 % |",
+		workload.Mixed:  "| other | 333 | 0.40 % | – |",
+		workload.Cold:   "| contestant | ms |",
 		workload.Memory: "octets each",
 	} {
 		r.Workload.Kind = kind

@@ -34,8 +34,15 @@ var Metrics = map[string]Metric{
 	"p50":      func(r result.Result) float64 { return r.P50 },
 	"p99":      func(r result.Result) float64 { return r.P99 },
 	"late":     func(r result.Result) float64 { return r.Late },
-	"held":     func(r result.Result) float64 { return r.Held },
-	"errors":   func(r result.Result) float64 { return float64(r.Errors) },
+	"again": func(r result.Result) float64 {
+		if r.Again == nil {
+			return math.NaN()
+		}
+		return *r.Again
+	},
+	"batch":  func(r result.Result) float64 { return r.Batch },
+	"held":   func(r result.Result) float64 { return r.Held },
+	"errors": func(r result.Result) float64 { return float64(r.Errors) },
 }
 
 // has reports whether a contestant was measured.

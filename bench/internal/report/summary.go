@@ -48,12 +48,13 @@ func ratioTable(rows []Row, m Metric) string {
 
 // Foreign says how busy the machine was with other things.
 func Foreign(rows []Row) string {
-	var cores []float64
+	var cores, stalls []float64
 	for _, r := range rows {
 		for _, res := range r.Results {
-			cores = append(cores, res.Foreign)
+			cores, stalls = append(cores, res.Foreign), append(stalls, res.Stall)
 		}
 	}
-	return fmt.Sprintf("Other processes meanwhile took %s cores in the median, %s in the worst tenth.",
-		number(median(cores)), number(quantile(cores, 0.9)))
+	return fmt.Sprintf("Other processes meanwhile took %s cores in the median, %s in the worst tenth of the measurements; "+
+		"a process that only slept was woken up to %s ms late in the median, %s ms in the worst tenth.",
+		number(median(cores)), number(quantile(cores, 0.9)), number(median(stalls)), number(quantile(stalls, 0.9)))
 }

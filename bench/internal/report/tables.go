@@ -29,7 +29,7 @@ var (
 	throughput = value("req/s", Metrics["rps"], number)
 	octets     = value("GB/s", func(r result.Result) float64 { return r.GBps }, digits(2))
 
-	// costs follow in all tables but Memory's.
+	// costs follow in all tables but Cold's and Memory's.
 	costs = []column{
 		ratio("×", Metrics["rps"]),
 		value("CPU µs", Metrics["cpu"], number),
@@ -53,6 +53,15 @@ var (
 			}
 			return fixed(n, 0)
 		}},
+		value("stall ms", func(r result.Result) float64 { return r.Stall }, number),
+	}
+
+	cold = []column{
+		value("ms", Metrics["batch"], number),
+		ratio("×", Metrics["batch"]),
+		value("CPU µs", Metrics["cpu"], number),
+		ratio("CPU ×", Metrics["cpu"]),
+		value("conns", Metrics["conns"], digits(0)),
 	}
 
 	memory = []column{
@@ -71,10 +80,12 @@ func columnsOf(kind workload.Kind) []column {
 	switch kind {
 	case workload.Memory:
 		return memory
+	case workload.Cold:
+		return cold
 	case workload.Upload:
 		return append([]column{octets}, costs...)
 	case workload.Mixed:
-		return append([]column{throughput, value("over 50 ms", Metrics["late"], percent)}, costs...)
+		return append([]column{throughput, value("over 50 ms", Metrics["late"], percent), value("sent again", Metrics["again"], percent)}, costs...)
 	}
 	return append([]column{throughput}, costs...)
 }

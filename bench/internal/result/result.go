@@ -36,10 +36,22 @@ type Result struct {
 	SlowP50 float64 `json:"slow_p50,omitempty"`
 	SlowP99 float64 `json:"slow_p99,omitempty"`
 
+	// Again is the number of requests that the client sent once more, by its own
+	// count, for each one that a caller wanted; nil if it does not count them.
+	Again *float64 `json:"again,omitempty"`
+
+	// Cold workloads only: milliseconds until all requests of a batch are
+	// answered. Conns is for each batch then.
+	Batch float64 `json:"batch,omitempty"`
+
 	// Memory workloads only.
 	Held       float64 `json:"held,omitempty"`       // octets of heap and stacks per idle connection or waiting caller
 	Goroutines float64 `json:"goroutines,omitempty"` // the same
 
 	// Foreign is the CPU that other processes took meanwhile, in cores.
 	Foreign float64 `json:"foreign_cores"`
+
+	// Stall is the longest that another process, which only sleeps, was woken too
+	// late meanwhile, in milliseconds: what the machine alone adds to latencies.
+	Stall float64 `json:"stall_ms"`
 }

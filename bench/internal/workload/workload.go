@@ -26,6 +26,7 @@ const (
 	Requests Kind = iota // requests per second
 	Upload               // octets per second
 	Mixed                // how many fast requests suffer from slow ones
+	Cold                 // time until all of a batch are answered
 	Memory               // octets held
 )
 
