@@ -13,8 +13,30 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/httppipe/httppipe"
 	"github.com/httppipe/httppipe/internal/pipetest"
 )
+
+// What the servers of INTEROP were seen to do under pipelining, and the tests in which
+// one behaves so. Each wants the right octets for everybody, nothing lost, nothing
+// with an effect sent twice, an end in bounded time, and where there is something to
+// be learnt, that it was.
+//
+//	 1  cannot pipeline at all               TestInterop01
+//	 2  drops or reorders answers            TestInterop01CannotPipeline (drop), TestInterop02
+//	 3  confused by content                  TestInterop03, TestExclusiveRequestsShareNoConnection
+//	 4  any answer may be the last           TestInterop04, TestServersThatCloseAfterSomeAnswers,
+//	                                         TestLimitOfRequestsIsLearnt
+//	 5  resets when it closes                TestInterop05, TestReplayAfterTheConnectionEnds
+//	 6  EOF after a failed write             TestUntilCloseAfterFailedWrite
+//	 7  behind Connection: close             TestInterop07, TestAnnouncedClose
+//	 8  400 in the wrong place               TestInterop08
+//	 9  Expect: 100-continue                 TestInterop09
+//	10  early answer to an upload            TestInterop10
+//	11  reads only so much                   TestInterop11
+//	12  half-close, empty lines              TestInterop12
+//	13  closes when idle                     TestInterop13
+//	14  one request after the other          TestInterop14, TestSlowHead
 
 // behaving is a Plan in which all connections behave alike.
 func behaving(b pipetest.Behaviour) func(int) pipetest.Behaviour {
@@ -33,7 +55,7 @@ var pipelinings = map[string]pipetest.Pipelining{
 
 // Every server that answers one request at a time is answered for, whatever it
 // does to two; after some experience it does not see two again.
-func TestServersThatCannotPipeline(t *testing.T) {
+func TestInterop01CannotPipeline(t *testing.T) {
 	for name, pipelining := range pipelinings {
 		for _, conns := range []int{0, 1, 2} {
 			for _, ending := range []pipetest.Ending{pipetest.EndLinger, pipetest.EndClose, pipetest.EndReset} {
@@ -70,7 +92,7 @@ func pairsSeen(w *world) (n int) {
 }
 
 // What was learnt is given a second chance.
-func TestConvictionEnds(t *testing.T) {
+func TestInterop01ConvictionEnds(t *testing.T) {
 	cured := false
 	server := &pipetest.Server{Plan: func(int) pipetest.Behaviour {
 		if cured {
@@ -310,4 +332,129 @@ func TestEarlyClose(t *testing.T) {
 			}, oneConn())
 		})
 	}
+}
+
+// A 400 that ends a connection with several requests in flight may be another's. Its
+// caller is answered again, alone, and once; and only if it may be sent again.
+func TestInterop08BadRequestIsTriedAlone(t *testing.T) {
+	const bad = "HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbad"
+	for _, guilty := range []bool{false, true} {
+		scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+			conn := proven(origin, client)
+			a, b := client.Get("/a"), client.Get("/b")
+			conn.WantRequests("GET /a", "GET /b")
+			conn.Send(bad)
+			conn.WantClosed()
+			answerAll(origin, 1, func(r pipetest.Received) {
+				if guilty && r.Target == "/a" {
+					origin.Conn(r.Conn).Send(bad)
+				} else {
+					origin.Conn(r.Conn).Send(okay(r.Target[1:]))
+				}
+			})
+			if guilty {
+				a.WantStatus(400)
+				a.WantContent("bad")
+			} else {
+				a.WantContent("a")
+			}
+			b.WantContent("b")
+			for _, r := range origin.Requests()[5:] {
+				require.Positive(t, r.Conn)
+			}
+			require.Len(t, origin.Requests(), 3+2+2)
+		}, oneConn())
+	}
+}
+
+// Alone means with nothing else in flight, though there is a connection that others
+// share.
+func TestInterop08BadRequestIsNotTriedBehindOthers(t *testing.T) {
+	scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+		provenFirst(origin, client)
+		post := client.Post("/post", "x") // makes them need another
+		first := origin.Conn(0)
+		a, b, c := client.Get("/1"), client.Get("/2"), client.Get("/3")
+		second := origin.Conn(2)
+		second.Send(okay("1"))
+		second.WantRequests("GET /1", "GET /2", "GET /3")
+		second.Send(okay("2") + okay("3"))
+		for i, call := range []*pipetest.Call{a, b, c} {
+			call.WantContent(fmt.Sprint(i + 1))
+		}
+		x, y := client.Get("/x"), client.Get("/y")
+		second.WantRequests("GET /x", "GET /y")
+		first.Send(okay("post"))
+		post.WantContent("post")
+		time.Sleep(100 * time.Millisecond) // x is late
+		z := client.Get("/z")
+		first.WantRequests("POST /post", "GET /z")
+		second.Send(reply(400, "", "Connection: close"))
+		third := origin.Conn(3)
+		third.WantRequests("GET /x")
+		first.Send(okay("z"))
+		third.Send(okay("x"))
+		x.WantContent("x")
+		z.WantContent("z")
+		for _, r := range origin.Requests() {
+			if r.Target == "/y" && r.Conn != 2 {
+				origin.Conn(r.Conn).Send(okay("y"))
+			}
+		}
+		y.WantContent("y")
+	}, maxConns(2))
+}
+
+// A server that answers nothing any more because requests wait behind others is given
+// up, before it is too late for everybody.
+func TestInterop01SilentOnceOthersWait(t *testing.T) {
+	scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+		conn := proven(origin, client)
+		a := client.Get("/a")
+		conn.WantRequests("GET /a")
+		b := client.Get("/b")
+		conn.WantRequests("GET /b")
+		time.Sleep(time.Minute)
+		conn.WantClosed()
+		answerByPath(origin, 1)
+		a.WantContent("a")
+		b.WantContent("b")
+	}, oneConn())
+}
+
+// A 400 that can be nobody else's is what it is.
+func TestInterop08BadRequestOfOne(t *testing.T) {
+	bad := reply(400, "bad", "Connection: close")
+	t.Run("alone", func(t *testing.T) {
+		scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+			conn := proven(origin, client)
+			a := client.Get("/a")
+			conn.Send(bad)
+			a.WantContent("bad")
+			origin.WantConns(1)
+		}, oneConn())
+	})
+	t.Run("connection goes on", func(t *testing.T) {
+		scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+			conn := proven(origin, client)
+			a, b := client.Get("/a"), client.Get("/b")
+			conn.Send(reply(400, "bad") + okay("b"))
+			a.WantContent("bad")
+			b.WantContent("b")
+			origin.WantConns(1)
+		}, oneConn())
+	})
+	t.Run("not replayable", func(t *testing.T) {
+		scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+			conn := proven(origin, client)
+			ctx := httppipe.WithPipelining(context.Background(), httppipe.Pipeline)
+			a := client.Do(client.NewRequest("POST", "/a", nil).WithContext(ctx))
+			b := client.Get("/b")
+			conn.Send(bad)
+			a.WantContent("bad")
+			answerByPath(origin, 1)
+			b.WantContent("b")
+			require.Len(t, origin.Requests(), 3+2+1)
+		}, oneConn())
+	})
 }

@@ -174,17 +174,26 @@ func (w *world) fetch(ctx context.Context, method, path, content string) (string
 	if content != "" {
 		body = strings.NewReader(content)
 	}
+	_, got, err := w.send(ctx, method, path, body)
+	return got, err
+}
+
+// send sends a request, after some changes, and reads the response.
+func (w *world) send(ctx context.Context, method, path string, body io.Reader, changes ...func(*http.Request)) (status int, content string, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, worldURL+path, body)
 	if err != nil {
-		return "", err
+		return 0, "", err
+	}
+	for _, f := range changes {
+		f(req)
 	}
 	resp, err := w.rt.RoundTrip(req)
 	if err != nil {
-		return "", err
+		return 0, "", err
 	}
 	defer resp.Body.Close()
 	got, err := io.ReadAll(resp.Body)
-	return string(got), err
+	return resp.StatusCode, string(got), err
 }
 
 // sized is a path that AnswerContent answers with n octets.

@@ -200,6 +200,9 @@ func (p *place) assign(x *exchange, c *conn) {
 		x.idleTime = p.t.pool.notIdle(c)
 	}
 	c.inFlight++
+	if n := len(c.line); n > 0 {
+		c.line[n-1].followed = true
+	}
 	c.line = append(c.line, x)
 	x.joined = c.inFlight > 1
 	x.nth = c.gone + c.inFlight

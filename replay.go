@@ -3,6 +3,7 @@ package httppipe
 import (
 	"errors"
 	"io"
+	"net/http"
 
 	"github.com/httppipe/httppipe/pipeline"
 )
@@ -21,7 +22,7 @@ func (rt *roundTrip) again(x *exchange, err error) (*exchange, error) {
 	if failed.Answered == 0 {
 		rt.tries++
 	}
-	next := &exchange{solo: x.solo || x.silent}
+	next := &exchange{solo: x.solo || x.silent || failed == errMisplaced}
 	if failed.Head {
 		rt.deaths++
 		next.solo, next.fresh = true, true
@@ -43,6 +44,31 @@ func (rt *roundTrip) again(x *exchange, err error) (*exchange, error) {
 	}
 	rt.t.stats.replays.Add(1)
 	return next, nil
+}
+
+// errMisplaced is the failure of an attempt that got a response which may have been
+// meant for another request. That the connection ends is nobody's fault.
+var errMisplaced = &pipeline.CallError{
+	Err:      errors.New("httppipe: 400 (Bad Request) on a connection with several requests in flight"),
+	Answered: 1,
+}
+
+// misplaced reports whether the response to x may be the answer to another request.
+// Servers that cannot make sense of a request, or of where it begins, answer 400
+// (Bad Request) and close; and some do so in place of the oldest answer that they
+// owe, although the fault is in a later request. Alone, each gets its own.
+func (x *exchange) misplaced() bool {
+	head := &x.call.Response
+	if head.StatusCode != http.StatusBadRequest || head.KeepAlive() && x.call.Framing.Persists() {
+		return false
+	}
+	p := x.conn.place
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return x.joined || x.followed
 }
 
 // mayRepeat applies RFC 9110, Section 9.2.2, and RFC 9112, Section 9.3.1.

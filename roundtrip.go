@@ -44,6 +44,7 @@ type exchange struct {
 	rescued        bool        // was told to go elsewhere
 	silent         bool        // got no answer among others, and goes alone next
 	joined         bool        // others were in flight when it got its connection
+	followed       bool        // another got the place behind it
 	nth            int         // which exchange of its connection it is, from 1
 	inPipe         atomic.Bool // was submitted
 	canceled       atomic.Bool // by CancelRequest
@@ -230,6 +231,10 @@ func (rt *roundTrip) do(x *exchange) (*http.Response, error) {
 		return nil, err
 	}
 	rt.t.pool.wakes.Put(x.call.Wake)
+	if rt.out.replayable && x.misplaced() {
+		x.call.Close()
+		return nil, errMisplaced
+	}
 	return x.response(rt)
 }
 

@@ -85,7 +85,7 @@ func (c *serverConn) respond(req *http.Request, entry *Entry, a Answer, content 
 	if complete {
 		c.note(func() { entry.Answered = true })
 	}
-	if last || w.ends() || !complete {
+	if last || a.Last || w.ends() || !complete {
 		c.end()
 		return false
 	}

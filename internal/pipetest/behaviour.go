@@ -125,6 +125,8 @@ type Answer struct {
 	No100 bool
 	// Close announces the end of the connection and ends it after the answer.
 	Close bool
+	// Last ends the connection after the answer without announcing it.
+	Last bool
 	// Truncate ends the connection when TruncateAt octets of the content have
 	// been sent, whatever was announced. Content framed by UntilClose looks
 	// complete then, unless the Ending is a reset.
