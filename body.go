@@ -14,9 +14,16 @@ import (
 	"github.com/httppipe/httppipe/wire"
 )
 
+// A reply is what RoundTrip returns, in one piece of memory. If the content is
+// complete nothing in it leads back to the roundTrip, which can be used again.
+type reply struct {
+	resp http.Response
+	body responseBody
+}
+
 // response makes the http.Response of an exchange whose final head has arrived.
 func (x *exchange) response(rt *roundTrip) (*http.Response, error) {
-	call, resp := &x.call, &x.resp
+	call := &x.call
 	head := &call.Response
 	transfer, err := head.TakeTransfer(call.Request.Method, call.Framing)
 	if err != nil {
@@ -24,6 +31,8 @@ func (x *exchange) response(rt *roundTrip) (*http.Response, error) {
 		x.conn.d.Retire()
 		return nil, rt.broken(err)
 	}
+	r := new(reply)
+	resp := &r.resp
 	resp.Status = head.Status
 	resp.StatusCode = head.StatusCode
 	resp.Proto = head.Proto
@@ -38,10 +47,10 @@ func (x *exchange) response(rt *roundTrip) (*http.Response, error) {
 		x.conn.learnClose(x)
 	}
 	x.conn.heedStreamed(x)
-	if x.opens() {
+	if !resp.Close && x.opens() {
 		x.conn.open(x)
 	}
-	x.openBody(rt)
+	r.openBody(rt, x)
 	if rt.out.gzip && resp.Body != http.NoBody && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
 		resp.Body = &gzipBody{body: resp.Body}
 		resp.Header.Del("Content-Encoding")
@@ -52,41 +61,44 @@ func (x *exchange) response(rt *roundTrip) (*http.Response, error) {
 	return resp, nil
 }
 
-// openBody sets up x.resp.Body.
-func (x *exchange) openBody(rt *roundTrip) {
-	b := &x.body
-	b.x = x
+// openBody sets up the body of x's response.
+func (r *reply) openBody(rt *roundTrip, x *exchange) {
+	resp, b := &r.resp, &r.body
+	b.resp = resp
 	content, complete := x.call.Complete()
 	switch {
 	case x.call.Framing.Kind == wire.Tunnel:
+		b.x = x
 		b.follow(rt.ctx)
-		x.resp.Body = &tunnel{b}
-	case complete && len(content) == 0 && x.call.Trailer() == nil && x.resp.ContentLength >= 0 || x.call.Request.Method == http.MethodHead:
-		x.resp.Body = http.NoBody
-		x.tracePutIdle(rt)
+		resp.Body = &tunnel{b}
 	case complete:
-		b.mem, b.complete = content, true
-		x.resp.Body = b
+		b.mem, b.trailer = content, x.call.Trailer()
+		resp.Body = b
+		if len(content) == 0 && b.trailer == nil && resp.ContentLength >= 0 || x.call.Request.Method == http.MethodHead {
+			resp.Body = http.NoBody
+		}
+		rt.answered = x
 		x.tracePutIdle(rt)
 	default:
-		b.trace = rt
+		b.x, b.rt = x, rt
 		b.follow(rt.ctx)
-		x.resp.Body = b
+		resp.Body = b
 	}
 }
 
 // A responseBody is the content of a response: what has arrived along with the
 // head, or what is still to be read from the connection.
 type responseBody struct {
-	x        *exchange
-	trace    *roundTrip
-	stop     func() bool // ends the watch over the request's context
-	complete bool        // mem is all there is
+	resp *http.Response
+	x    *exchange   // whose content is still to be read; nil if mem is all there is
+	rt   *roundTrip  // for the trace, which wants to know the end
+	stop func() bool // ends the watch over the request's context
 
-	mu     sync.Mutex // guards following; not held during I/O
-	mem    []byte
-	closed bool
-	ended  bool // the end was seen
+	mu      sync.Mutex // guards following; not held during I/O
+	mem     []byte
+	trailer http.Header // of mem
+	closed  bool
+	ended   bool // the end was seen
 }
 
 // follow has the end of the request's context end the reading.
@@ -119,14 +131,14 @@ func (b *responseBody) Read(p []byte) (n int, err error) {
 	case b.closed:
 		b.mu.Unlock()
 		return 0, errReadAfterClose
-	case b.complete:
-		defer b.mu.Unlock()
+	case b.x == nil:
 		n = copy(p, b.mem)
 		if b.mem = b.mem[n:]; len(b.mem) == 0 {
-			b.end()
-			return n, io.EOF
+			b.end(b.trailer)
+			err = io.EOF
 		}
-		return n, nil
+		b.mu.Unlock()
+		return n, err
 	}
 	b.mu.Unlock()
 	n, err = b.x.call.Read(p)
@@ -137,10 +149,10 @@ func (b *responseBody) Read(p []byte) (n int, err error) {
 	if err == io.EOF {
 		b.mu.Lock()
 		first := !b.ended
-		b.end()
+		b.end(b.x.call.Trailer())
 		b.mu.Unlock()
-		if first && b.trace != nil {
-			b.x.tracePutIdle(b.trace)
+		if first && b.rt != nil {
+			b.x.tracePutIdle(b.rt)
 		}
 	}
 	return n, contentError(err)
@@ -148,16 +160,16 @@ func (b *responseBody) Read(p []byte) (n int, err error) {
 
 // end takes note that the content has ended, and adds the trailer section to the
 // response; b.mu is held.
-func (b *responseBody) end() {
+func (b *responseBody) end(trailer http.Header) {
 	if b.ended {
 		return
 	}
 	b.ended = true
-	for name, values := range b.x.call.Trailer() {
-		if b.x.resp.Trailer == nil {
-			b.x.resp.Trailer = make(http.Header)
+	for name, values := range trailer {
+		if b.resp.Trailer == nil {
+			b.resp.Trailer = make(http.Header)
 		}
-		b.x.resp.Trailer[name] = values
+		b.resp.Trailer[name] = values
 	}
 }
 
@@ -167,7 +179,7 @@ func (b *responseBody) Close() error {
 	first := !b.closed
 	b.closed = true
 	b.mu.Unlock()
-	if first && !b.complete {
+	if first && b.x != nil {
 		b.stopWatch()
 		b.x.call.Close()
 	}

@@ -25,7 +25,7 @@ func (pl *pool) cancelRequest(req *http.Request) {
 }
 
 // cancelWaiting ends the attempts for req that wait for a connection, and returns
-// those that have one.
+// those that have one, marked as canceled: see roundTrip.recycle.
 func (p *place) cancelWaiting(req *http.Request) (rest []*exchange) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -43,6 +43,7 @@ func (p *place) cancelWaiting(req *http.Request) (rest []*exchange) {
 	for _, c := range p.conns {
 		for _, x := range c.line {
 			if x.out.req == req {
+				x.canceled.Store(true)
 				rest = append(rest, x)
 			}
 		}

@@ -100,7 +100,7 @@ func (o *outgoing) classify(t *Transport) {
 func (x *exchange) opens() bool {
 	_, complete := x.call.Complete()
 	return !x.shares() && !x.out.alone && !complete &&
-		x.call.Body == nil && x.call.Framing.Kind == wire.Length && !x.resp.Close
+		x.call.Body == nil && x.call.Framing.Kind == wire.Length
 }
 
 // isSafe reports whether a method is safe (RFC 9110, Section 9.2.1).

@@ -14,14 +14,16 @@ import (
 
 // A roundTrip is the state of one call of RoundTrip.
 type roundTrip struct {
-	t      *Transport
-	ctx    context.Context
-	trace  *httptrace.ClientTrace
-	out    outgoing
-	route  route
-	first  exchange // the first attempt; most need no other
-	deaths int      // connections that ended while the request was their head
-	tries  int      // attempts that failed without their connection answering anything
+	t     *Transport
+	ctx   context.Context
+	trace *httptrace.ClientTrace
+	out   outgoing
+	route route
+	first exchange // the first attempt; most need no other
+
+	answered *exchange // the attempt whose response is there in full
+	deaths   int       // connections that ended while the request was their head
+	tries    int       // attempts that failed without their connection answering anything
 }
 
 // An exchange is one attempt to send a request and to get its response.
@@ -59,8 +61,6 @@ type exchange struct {
 	told100   bool // and that its content may be sent
 
 	call pipeline.Call
-	resp http.Response
-	body responseBody
 }
 
 // shares reports whether others may be in flight on x's connection.
@@ -90,8 +90,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	rt := &roundTrip{t: t, ctx: req.Context()}
-	rt.trace = httptrace.ContextClientTrace(rt.ctx)
+	rt := t.newRoundTrip(req)
 	resp, err := rt.run(req)
 	if rt.trace != nil {
 		rt.out.gate.shut()
@@ -102,8 +101,38 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	rt.out.body.keep()
+	rt.recycle()
 	resp.Request = given
 	return resp, nil
+}
+
+func (t *Transport) newRoundTrip(req *http.Request) *roundTrip {
+	rt, ok := t.spare.Get().(*roundTrip)
+	if !ok {
+		rt = new(roundTrip)
+	}
+	rt.t, rt.ctx = t, req.Context()
+	rt.trace = httptrace.ContextClientTrace(rt.ctx)
+	return rt
+}
+
+// recycle has another call use rt's memory, if nobody knows of rt any more: which
+// is so for nearly all requests that need no second attempt and whose response is
+// complete.
+//
+// By then such an exchange has left its connection, and with that the lines and
+// queues of its place. Those who look at it without place.mu afterwards have said
+// so before, with place.mu held: who dials for it, rescues or cancels it. The
+// Driver keeps no call that was answered in full, unless it has content.
+func (rt *roundTrip) recycle() {
+	x := &rt.first
+	known := x.dials || x.rescued || x.canceled.Load()
+	if rt.answered != x || known || rt.out.body != nil || rt.trace != nil {
+		return
+	}
+	t := rt.t
+	*rt = roundTrip{}
+	t.spare.Put(rt)
 }
 
 func closeBody(req *http.Request) {

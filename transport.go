@@ -212,7 +212,8 @@ type Transport struct {
 	// speaks; where that is HTTP/2 its choice has no meaning.
 	Classify func(*http.Request) Pipelining
 
-	pool  pool // the HTTP/1.1 connections
+	pool  pool      // the HTTP/1.1 connections
+	spare sync.Pool // *roundTrip: see roundTrip.recycle
 	stats counters
 	alts  altTable
 	h2    h2Setup

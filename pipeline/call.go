@@ -13,7 +13,8 @@ import (
 
 // A Call is one exchange through a [Driver]. Its exported fields before Wake are
 // set before [Driver.Submit] and not changed afterwards; those behind are
-// results. A Call is used once.
+// results. A Call is used once; its memory may be used for another when Await has
+// returned a response that is complete, to a request without content.
 type Call struct {
 	Request wire.RequestHead
 
@@ -213,16 +214,20 @@ func (call *Call) takeNews() (interim []wire.ResponseHead) {
 // begun, or there will be none.
 func (call *Call) Settled() bool { return call.settled.Load() }
 
-// settle says that Await has something final to return.
+// settle says that Await has something final to return. From then on the call is
+// its caller's, who may have seen it already, and may use its memory for another.
 func (call *Call) settle() {
+	wake := call.Wake
 	call.settled.Store(true)
-	call.wake()
+	signal(wake)
 }
 
 // wake signals the caller to look at the call.
-func (call *Call) wake() {
+func (call *Call) wake() { signal(call.Wake) }
+
+func signal(wake chan<- struct{}) {
 	select {
-	case call.Wake <- struct{}{}:
+	case wake <- struct{}{}:
 	default:
 	}
 }

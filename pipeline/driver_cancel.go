@@ -33,10 +33,10 @@ func (d *Driver) watch(ctx context.Context, call *Call) (stop func() bool) {
 	if call.Cancel == nil {
 		return context.AfterFunc(ctx, interrupt)
 	}
-	stopped := make(chan struct{})
+	cancel, stopped := call.Cancel, make(chan struct{})
 	timer := time.AfterFunc(cancelDelay, func() {
 		select {
-		case <-call.Cancel:
+		case <-cancel:
 			interrupt()
 		case <-ctx.Done():
 			interrupt()

@@ -260,11 +260,10 @@ func (d *Driver) tell(call *Call, wanted bool, own *Call, out outcome) {
 	if out.left {
 		d.tellLeft(call)
 	}
-	if wanted {
+	if wanted && call == own {
 		call.settled.Store(true)
-		if call != own {
-			call.wake()
-		}
+	} else if wanted {
+		call.settle()
 	}
 	d.settle(out.behind)
 	if out.end != nil {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"strings"
@@ -300,4 +301,26 @@ func TestIdleConnectionKeepsLittleMemory(t *testing.T) {
 		require.True(t, r.Check())
 		require.LessOrEqual(t, cap(r.c.rcv.buf)+cap(r.c.out)+cap(r.c.next), 2*keepBuffer+receiveMin)
 	})
+}
+
+// Once Await has returned, nobody but its caller touches an answered call: under the
+// race detector this test sees who does.
+func TestAnsweredCallIsItsCallers(t *testing.T) {
+	d := newBenchDriver(t)
+	callers := make([]benchCaller, 16)
+	for i := range callers {
+		callers[i] = benchCaller{d: d, wake: make(chan struct{}, 1), call: new(Call)}
+	}
+	var all sync.WaitGroup
+	for i := range callers {
+		all.Go(func() {
+			for range 200 {
+				if err := callers[i].get(context.Background()); err != nil {
+					t.Error(err)
+				}
+				*callers[i].call = Call{}
+			}
+		})
+	}
+	all.Wait()
 }
