@@ -265,16 +265,17 @@ func (d *ChunkedDecoder) trailerOctet(c byte) error {
 }
 
 // endTrailer consumes the last octet of the coding and parses the fields.
-func (d *ChunkedDecoder) endTrailer(c byte) (err error) {
+func (d *ChunkedDecoder) endTrailer(c byte) error {
 	if c != '\n' {
 		return &SyntaxError{What: "malformed MIME header: invalid CR in a trailer line"}
 	}
 	if len(d.section) > 0 {
-		d.trailer, err = parseFields(string(d.section), d.Limits.withDefaults().Fields)
-		d.section = nil
+		fields, err := parseFields(string(d.section), d.Limits.withDefaults().Fields)
+		if err != nil {
+			return err
+		}
+		d.trailer, d.section = fields.header, nil
 	}
-	if err == nil {
-		d.state = chunkDone
-	}
-	return err
+	d.state = chunkDone
+	return nil
 }

@@ -16,21 +16,21 @@ const sizeHint = 128
 //	field-line = field-name ":" OWS field-value OWS
 //
 // The values are parts of s and of one slice of strings.
-func parseFields(s string, limit int) (http.Header, error) {
+func parseFields(s string, limit int) (fieldSet, error) {
 	if isFolded(s) {
 		// RFC 9112, Section 2.2: white space between the start line and the
 		// first field is not a folded line; it may hide a field.
-		return nil, &SyntaxError{What: "malformed MIME header initial line: white space before the first field name"}
+		return fieldSet{}, &SyntaxError{What: "malformed MIME header initial line: white space before the first field name"}
 	}
 	count := strings.Count(s, "\n")
 	if count > limit {
-		return nil, &LimitError{What: "header or trailer section", Limit: int64(limit), Unit: "fields"}
+		return fieldSet{}, &LimitError{What: "header or trailer section", Limit: int64(limit), Unit: "fields"}
 	}
-	set := fieldSet{header: make(http.Header, min(count, sizeHint)), left: count}
+	set := newFieldSet(count)
 	for rest := s; rest != ""; {
-		name, value, next, ok := cutField(rest)
-		if !ok {
-			return nil, fieldError(rest)
+		name, value, next := cutField(rest)
+		if name == "" {
+			return fieldSet{}, fieldError(rest)
 		}
 		if isFolded(next) {
 			return parseFields(unfold(s), limit) // no line of the result is folded
@@ -38,7 +38,7 @@ func parseFields(s string, limit int) (http.Header, error) {
 		set.add(name, value)
 		rest = next
 	}
-	return set.header, nil
+	return set, nil
 }
 
 // isFolded reports whether the first line of s continues the line before it.
@@ -46,25 +46,26 @@ func isFolded(s string) bool {
 	return s != "" && (s[0] == ' ' || s[0] == '\t')
 }
 
-// cutField splits s behind its first field line. ok is false if that line is
-// not well-formed.
+// cutField splits s behind its first field line. name is "" if that line is not
+// well-formed.
 //
 // The value ends at the first octet that cannot be part of one, and that must
 // be where the line ends: one look at each octet finds both.
-func cutField(s string) (name, value, rest string, ok bool) {
-	name, rest, ok = cutName(s)
-	if !ok {
-		return "", "", "", false
+func cutField(s string) (name, value, rest string) {
+	colon := strings.IndexByte(s, ':')
+	if colon < 0 {
+		return "", "", ""
 	}
+	name, rest = canonicalName(s[:colon]), s[colon+1:]
 	end := textEnd(rest)
 	value, rest = trimOWS(rest[:end]), rest[end:]
 	switch {
 	case strings.HasPrefix(rest, "\r\n"):
-		return name, value, rest[2:], true
+		return name, value, rest[2:]
 	case strings.HasPrefix(rest, "\n"):
-		return name, value, rest[1:], true
+		return name, value, rest[1:]
 	}
-	return "", "", "", false
+	return "", "", ""
 }
 
 // fieldError says what is wrong with the first line of s, which cutField has
@@ -75,7 +76,7 @@ func fieldError(s string) error {
 	if !hasColon {
 		return &SyntaxError{What: "malformed MIME header: missing colon"}
 	}
-	if _, _, ok := cutName(s); !ok {
+	if canonicalName(name) == "" {
 		return &SyntaxError{What: "malformed MIME header line: field name " + strconv.Quote(quotable(name))}
 	}
 	return syntaxError("malformed MIME header line: control octet in the value of", name)
@@ -86,8 +87,13 @@ func fieldError(s string) error {
 type fieldSet struct {
 	header http.Header
 	slab   []string
-	left   int    // fields still to come; how large a slab may have to be
 	seen   uint64 // a bit for each name in header, shared by some names
+}
+
+// newFieldSet returns a fieldSet with memory set aside for count fields.
+func newFieldSet(count int) fieldSet {
+	count = min(count, sizeHint)
+	return fieldSet{header: make(http.Header, count), slab: make([]string, 0, count)}
 }
 
 // add appends value to the values of name.
@@ -95,30 +101,26 @@ type fieldSet struct {
 // Each slice cut from the slab has no spare capacity, so that appending to it,
 // here or in the hands of a user, cannot reach its neighbour.
 func (f *fieldSet) add(name, value string) {
-	if f.mayHave(name) {
-		if old, ok := f.header[name]; ok {
-			f.header[name] = append(old, value)
-			f.left--
-			return
-		}
+	if bit := bitOf(name); f.seen&bit == 0 {
+		f.seen |= bit
+	} else if old, ok := f.header[name]; ok {
+		f.header[name] = append(old, value)
+		return
 	}
-	if len(f.slab) == 0 {
-		f.slab = make([]string, min(f.left, sizeHint))
-	}
-	f.slab[0] = value
-	f.header[name] = f.slab[:1:1]
-	f.slab = f.slab[1:]
-	f.left--
+	n := len(f.slab)
+	f.slab = append(f.slab, value) // in a new slab, perhaps, beside the one that earlier values are in
+	f.header[name] = f.slab[n : n+1 : n+1]
 }
 
-// mayHave reports whether name may be in the header already, and remembers that
-// it is from now on. It saves nearly every field a look-up in the map.
-func (f *fieldSet) mayHave(name string) bool {
-	mix := uint(name[0]) + uint(name[len(name)-1])<<2 + uint(len(name))*7
-	bit := uint64(1) << (mix % 64)
-	had := f.seen&bit != 0
-	f.seen |= bit
-	return had
+// mayHave reports whether name may be in the header. It saves nearly every field
+// a look-up in the map.
+func (f *fieldSet) mayHave(name string) bool { return f.seen&bitOf(name) != 0 }
+
+// bitOf returns a word with one bit set, which is the same for equal names. The
+// factors are such that the 32 names most common in responses get different bits.
+func bitOf(name string) uint64 {
+	n := len(name)
+	return 1 << ((uint(name[0]) + 18*uint(name[n-1]) + 28*uint(n)) % 64)
 }
 
 // unfold replaces each obs-fold by a space, as RFC 9112, Section 5.2 asks user

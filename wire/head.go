@@ -37,20 +37,22 @@ func ParseResponseHead(b []byte, lim Limits) (head ResponseHead, n int, err erro
 	return s.Parse(b, lim)
 }
 
-// parseHead parses a complete head, including its empty line.
+// parse parses a complete head, including its empty line.
 // lim has its defaults filled in.
-func parseHead(s string, lim Limits) (ResponseHead, error) {
-	line, fields := cutLine(s)
-	head, err := parseStatusLine(line)
-	if err != nil {
-		return ResponseHead{}, err
+func (h *ResponseHead) parse(s string, lim Limits) error {
+	line, rest := cutLine(s)
+	if err := h.parseStatusLine(line); err != nil {
+		return err
 	}
-	head.Header, err = parseFields(trimEmptyLine(fields), lim.Fields)
+	fields, err := parseFields(trimEmptyLine(rest), lim.Fields)
 	if err != nil {
-		return ResponseHead{}, err
+		return err
 	}
-	fixPragma(head.Header)
-	return head, nil
+	if fields.mayHave("Pragma") {
+		fixPragma(fields.header)
+	}
+	h.Header = fields.header
+	return nil
 }
 
 // parseStatusLine parses a line without its line end.
@@ -59,27 +61,36 @@ func parseHead(s string, lim Limits) (ResponseHead, error) {
 //
 // As in net/http, more than one space may precede the status code, and the
 // space behind it may be missing along with the reason (RFC 9112, Section 4).
-func parseStatusLine(line string) (head ResponseHead, err error) {
-	proto, status, ok := strings.Cut(line, " ")
-	if !ok || !isText(line) {
-		return head, syntaxError("malformed HTTP response", line)
+func (h *ResponseHead) parseStatusLine(line string) (err error) {
+	space := strings.IndexByte(line, ' ')
+	if space < 0 || !isText(line) {
+		return syntaxError("malformed HTTP response", line)
 	}
-	head.Status = strings.TrimLeft(status, " ")
-	code, _, _ := strings.Cut(head.Status, " ")
-	if head.StatusCode, ok = parseStatusCode(code); !ok {
-		return head, syntaxError("malformed HTTP status code", code)
+	h.Proto, h.Status = line[:space], trimSpaces(line[space:])
+	var ok bool
+	if h.StatusCode, ok = parseStatusCode(h.Status); !ok {
+		code, _, _ := strings.Cut(h.Status, " ")
+		return syntaxError("malformed HTTP status code", code)
 	}
-	if head.ProtoMajor, head.ProtoMinor, ok = parseVersion(proto); !ok {
-		return head, syntaxError("malformed HTTP version", proto)
+	if h.ProtoMajor, h.ProtoMinor, ok = parseVersion(h.Proto); !ok {
+		return syntaxError("malformed HTTP version", h.Proto)
 	}
-	head.Proto = proto
-	return head, nil
+	return nil
 }
 
-// parseStatusCode takes any three digits. Codes below 100 and above 599 mean
-// nothing, but every recipient agrees on how such a response is framed.
+// trimSpaces removes spaces, not tabs, from the beginning of s.
+func trimSpaces(s string) string {
+	for s != "" && s[0] == ' ' {
+		s = s[1:]
+	}
+	return s
+}
+
+// parseStatusCode takes any three digits, with nothing or a space behind them.
+// Codes below 100 and above 599 mean nothing, but every recipient agrees on how
+// such a response is framed.
 func parseStatusCode(s string) (code int, ok bool) {
-	if len(s) != 3 || !isDigit(s[0]) || !isDigit(s[1]) || !isDigit(s[2]) {
+	if len(s) < 3 || !isDigit(s[0]) || !isDigit(s[1]) || !isDigit(s[2]) || len(s) > 3 && s[3] != ' ' {
 		return 0, false
 	}
 	return int(s[0]-'0')*100 + int(s[1]-'0')*10 + int(s[2]-'0'), true

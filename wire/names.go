@@ -65,6 +65,12 @@ func eightOctets(s string) uint64 {
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
+// fourOctets returns the first four octets of s in one word.
+func fourOctets(s string) uint64 {
+	_ = s[3]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24
+}
+
 // findControls looks for octets less than 0x20 or equal to 0x7f among the eight
 // in x. The lowest bit set in the result is in the first of them; the result is
 // 0 if there are none.
@@ -82,109 +88,79 @@ func findControls(x uint64) uint64 {
 	return (less | equal) & highs
 }
 
-// cutName splits a field line, and what is behind it, after the name and the
-// colon. It returns the name in canonical form, which is net/http's: upper case
-// at the beginning and behind each hyphen, lower case elsewhere. A name that
-// arrives like that is returned as it is.
-func cutName(s string) (canonical, rest string, ok bool) {
-	wrong := uint8(isLowerOctet) // the case that would not be canonical here
-	for i := range len(s) {
-		if octets[s[i]]&(isTokenOctet|wrong) != isTokenOctet {
-			if s[i] == ':' && i > 0 {
-				return s[:i], s[i+1:], true
-			}
-			return cutUnusualName(s)
-		}
-		wrong = isUpperOctet
-		if s[i] == '-' {
-			wrong = isLowerOctet
-		}
+// canonicalName returns the canonical form of a name, which is net/http's: upper
+// case at the beginning and behind each hyphen, lower case elsewhere. It is "" if
+// this is not a name that a field can have.
+//
+// It allocates only for names that are neither canonical nor common.
+func canonicalName(name string) string {
+	if name == "" {
+		return ""
 	}
-	return "", "", false
+	slot := commonSlot(name)
+	if name == commonNames[slot].canonical {
+		return name
+	}
+	if common := findCommon(name, slot); common != "" {
+		return common
+	}
+	return recase(name)
 }
 
-// cutUnusualName is cutName for names that are not canonical or not valid.
-func cutUnusualName(s string) (canonical, rest string, ok bool) {
-	colon := strings.IndexByte(s, ':')
-	if colon <= 0 {
-		return "", "", false
-	}
-	canonical, ok = recase(s[:colon])
-	return canonical, s[colon+1:], ok
-}
-
-// canonical returns the canonical form of a name from a trusted place, or the
-// name itself if it has none.
+// canonical is canonicalName for names from a trusted place: those that have no
+// canonical form are returned as they are.
 func canonical(name string) string {
-	if c, ok := recase(name); ok {
+	if c := canonicalName(name); c != "" {
 		return c
 	}
 	return name
 }
 
-// recase returns the canonical form of a name. Common names cost no allocation.
-func recase(name string) (canonical string, ok bool) {
-	var short [64]byte
-	b := append(short[:0], name...)
-	upper := true
-	for i, c := range b {
-		class := octets[c]
+// recase is canonicalName without common names.
+func recase(name string) string {
+	wrong := uint8(isLowerOctet) // the case that would not be canonical here
+	for i := range len(name) {
+		if octets[name[i]]&(isTokenOctet|wrong) != isTokenOctet {
+			return recaseFrom(name, i)
+		}
+		wrong = isUpperOctet
+		if name[i] == '-' {
+			wrong = isLowerOctet
+		}
+	}
+	return name
+}
+
+// recaseFrom is recase for a name that is canonical up to the octet at i.
+func recaseFrom(name string, i int) string {
+	b := []byte(name)
+	upper := i == 0 || b[i-1] == '-'
+	for ; i < len(b); i++ {
+		class := octets[b[i]]
 		switch {
 		case class&isTokenOctet == 0:
 			return nameWithSpace(name)
 		case upper && class&isLowerOctet != 0, !upper && class&isUpperOctet != 0:
-			b[i] = c ^ 0x20
+			b[i] ^= 0x20
 		}
-		upper = c == '-'
+		upper = b[i] == '-'
 	}
-	if common, ok := commonNames[string(b)]; ok {
-		return common, true
-	}
-	return string(b), true
+	return string(b)
 }
 
 // nameWithSpace takes a name with spaces in it as it is, because net/http does
-// and some servers send such names. The exceptions are names that frame the
-// message for recipients which skip white space before the colon.
-func nameWithSpace(name string) (same string, ok bool) {
+// and some servers send such names. The exceptions, for which it returns "", are
+// names that frame the message for recipients which skip white space before the
+// colon.
+func nameWithSpace(name string) string {
 	for i := range len(name) {
 		if name[i] != ' ' && octets[name[i]]&isTokenOctet == 0 {
-			return "", false
+			return ""
 		}
 	}
 	trimmed := trimOWS(name)
 	if strings.EqualFold(trimmed, "Content-Length") || strings.EqualFold(trimmed, "Transfer-Encoding") {
-		return "", false
+		return ""
 	}
-	return name, true
+	return name
 }
-
-// commonNames maps canonical names to themselves. Names that arrive in lower
-// case, as many servers send them, need no memory of their own if they are here.
-var commonNames = func() map[string]string {
-	names := []string{
-		"Accept", "Accept-Ch", "Accept-Encoding", "Accept-Language", "Accept-Patch", "Accept-Ranges",
-		"Access-Control-Allow-Credentials", "Access-Control-Allow-Headers",
-		"Access-Control-Allow-Methods", "Access-Control-Allow-Origin",
-		"Access-Control-Expose-Headers", "Access-Control-Max-Age",
-		"Age", "Allow", "Alt-Svc", "Authorization", "Cache-Control", "Cf-Cache-Status", "Cf-Ray", "Connection",
-		"Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length", "Content-Location",
-		"Content-Range", "Content-Security-Policy", "Content-Type", "Cookie",
-		"Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy", "Date", "Etag", "Expect-Ct", "Expires",
-		"Grpc-Message", "Grpc-Status", "Host", "Keep-Alive", "Last-Modified", "Link", "Location", "Nel",
-		"Origin", "P3p", "Permissions-Policy", "Pragma", "Proxy-Authenticate", "Proxy-Connection",
-		"Referrer-Policy", "Report-To", "Retry-After", "Server", "Server-Timing", "Set-Cookie", "Sourcemap",
-		"Strict-Transport-Security", "Timing-Allow-Origin", "Trailer", "Transfer-Encoding", "Upgrade",
-		"User-Agent", "Vary", "Via", "Warning", "Www-Authenticate",
-		"X-Amz-Cf-Id", "X-Amz-Cf-Pop", "X-Amz-Id-2", "X-Amz-Request-Id", "X-Cache", "X-Cache-Hits",
-		"X-Content-Type-Options", "X-Correlation-Id", "X-Dns-Prefetch-Control", "X-Download-Options",
-		"X-Envoy-Upstream-Service-Time", "X-Forwarded-For", "X-Frame-Options", "X-Powered-By",
-		"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset", "X-Request-Id", "X-Robots-Tag",
-		"X-Runtime", "X-Served-By", "X-Timer", "X-Trace-Id", "X-Ua-Compatible", "X-Xss-Protection",
-	}
-	m := make(map[string]string, len(names))
-	for _, name := range names {
-		m[name] = name
-	}
-	return m
-}()

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 )
 
 // HeadEnd looks for the empty line that ends the head at the start of b.
@@ -16,6 +17,7 @@ import (
 // (RFC 9112, Section 2.2).
 func HeadEnd(b []byte, from int) (end, next int) {
 	for {
+		from += skipLines(b[from:])
 		i := bytes.IndexByte(b[from:], '\n')
 		if i < 0 {
 			return 0, len(b)
@@ -31,6 +33,27 @@ func HeadEnd(b []byte, from int) (end, next int) {
 		}
 		from = i + 1
 	}
+}
+
+// skipLines returns how many octets at the start of b can be passed over in the
+// search for an empty line. It looks at pairs of neighbours, seven at once, until
+// the first is LF and the second may be CR or LF: anything from 0x08 to 0x0f.
+func skipLines(b []byte) int {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x80 * ones
+	)
+	rest := b
+	for len(rest) >= 8 {
+		first := binary.LittleEndian.Uint64(rest)
+		second := first >> 8 // with 0 for the neighbour that is not in the word
+		differ := first ^ '\n'*ones | (second^0x08*ones)&(0xf8*ones)
+		if (differ-ones)&^differ&highs != 0 { // an octet of it is 0
+			break
+		}
+		rest = rest[7:]
+	}
+	return len(b) - len(rest)
 }
 
 // A HeadScanner finds and parses a response head that arrives in pieces. It
@@ -55,8 +78,7 @@ func (s *HeadScanner) Parse(b []byte, lim Limits) (head ResponseHead, n int, err
 		return ResponseHead{}, 0, err
 	}
 	s.Reset()
-	head, err = parseHead(string(b[:n]), lim)
-	if err != nil {
+	if err = head.parse(string(b[:n]), lim); err != nil {
 		return ResponseHead{}, 0, err
 	}
 	return head, n, nil
@@ -88,7 +110,7 @@ func (s *HeadScanner) scan(b []byte, limit int64) (n int, err error) {
 // Waiting for the end of what cannot become a head could take for ever.
 func checkStart(b []byte) (complete bool, err error) {
 	if i := bytes.IndexByte(b, '\n'); i >= 0 {
-		_, err := parseStatusLine(string(trimCR(b[:i])))
+		err := new(ResponseHead).parseStatusLine(string(trimCR(b[:i])))
 		return err == nil, err
 	}
 	const start = "HTTP/"
