@@ -1,0 +1,5 @@
+//go:build !race
+
+package httppipe_test
+
+const underRace = false
