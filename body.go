@@ -65,16 +65,15 @@ func (x *exchange) response(rt *roundTrip) (*http.Response, error) {
 func (r *reply) openBody(rt *roundTrip, x *exchange) {
 	resp, b := &r.resp, &r.body
 	b.resp = resp
-	content, complete := x.call.Complete()
 	switch {
 	case x.call.Framing.Kind == wire.Tunnel:
 		b.x = x
 		b.follow(rt.ctx)
 		resp.Body = &tunnel{b}
-	case complete:
-		b.mem, b.trailer = content, x.call.Trailer()
+	case x.call.Complete():
+		b.mem, b.trailer = x.call.Received(), x.call.Trailer()
 		resp.Body = b
-		if len(content) == 0 && b.trailer == nil && resp.ContentLength >= 0 || x.call.Request.Method == http.MethodHead {
+		if b.mem.Len() == 0 && b.trailer == nil && resp.ContentLength >= 0 || x.call.Request.Method == http.MethodHead {
 			resp.Body = http.NoBody
 		}
 		rt.answered = x
@@ -95,7 +94,7 @@ type responseBody struct {
 	stop func() bool // ends the watch over the request's context
 
 	mu      sync.Mutex // guards following; not held during I/O
-	mem     []byte
+	mem     pipeline.Content
 	trailer http.Header // of mem
 	closed  bool
 	ended   bool // the end was seen
@@ -132,8 +131,9 @@ func (b *responseBody) Read(p []byte) (n int, err error) {
 		b.mu.Unlock()
 		return 0, errReadAfterClose
 	case b.x == nil:
-		n = copy(p, b.mem)
-		if b.mem = b.mem[n:]; len(b.mem) == 0 {
+		n = b.mem.Take(p)
+		if b.mem.Len() == 0 {
+			b.mem.Release()
 			b.end(b.trailer)
 			err = io.EOF
 		}
@@ -178,6 +178,7 @@ func (b *responseBody) Close() error {
 	b.mu.Lock()
 	first := !b.closed
 	b.closed = true
+	b.mem.Release()
 	b.mu.Unlock()
 	if first && b.x != nil {
 		b.stopWatch()

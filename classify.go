@@ -98,7 +98,7 @@ func (o *outgoing) classify(t *Transport) {
 // its final response has begun: if all of it was handed over to the connection,
 // and if the end of its response is in sight.
 func (x *exchange) opens() bool {
-	_, complete := x.call.Complete()
+	complete := x.call.Complete()
 	return !x.shares() && !x.out.alone && !complete &&
 		x.call.Body == nil && x.call.Framing.Kind == wire.Length
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"github.com/httppipe/httppipe/pipeline"
-	"github.com/httppipe/httppipe/wire"
 )
 
 // A ClientConn is a single connection to an HTTP server, as [http.ClientConn] is,
@@ -93,7 +92,7 @@ func (t *Transport) newH1ClientConn(r route, d *dialed) *h1ClientConn {
 	c := &h1ClientConn{t: t, route: r, free: make(chan struct{}, 1), over: make(chan struct{})}
 	c.free <- struct{}{}
 	c.conn = &conn{dialed: d}
-	opts := &pipeline.Options{Limits: wire.Limits{Head: t.maxResponseHeaderBytes()}}
+	opts := t.driverOptions()
 	c.conn.d = pipeline.NewDriver(d.conn, opts, pipeline.Hooks{Left: c.left, Ended: c.ended})
 	return c
 }

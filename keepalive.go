@@ -74,7 +74,7 @@ func (c *conn) spent() bool {
 // who would ask.
 func (c *conn) heedStreamed(x *exchange) {
 	p := c.place
-	if _, complete := x.call.Complete(); complete || p == nil || x.call.Response.Header["Keep-Alive"] == nil {
+	if x.call.Complete() || p == nil || x.call.Response.Header["Keep-Alive"] == nil {
 		return
 	}
 	p.mu.Lock()

@@ -22,6 +22,7 @@ type pool struct {
 	timer  *time.Timer // the janitor's next look at them; nil if there are none
 	closed bool        // idle connections are not kept, until there is a request
 	wakes  sync.Pool   // chan struct{}: channels by which callers are woken
+	memory pipeline.Memory
 }
 
 // A place is where requests with one routeKey go: an origin, or an HTTP proxy. It
@@ -491,10 +492,18 @@ func (p *place) dial(x *exchange, ctx context.Context, r route) {
 	}
 }
 
+// driverOptions are what the connections of t have in common.
+func (t *Transport) driverOptions() *pipeline.Options {
+	return &pipeline.Options{
+		Limits: wire.Limits{Head: t.maxResponseHeaderBytes()},
+		Memory: &t.pool.memory,
+	}
+}
+
 // add puts a new connection into the pool; p.mu is held.
 func (p *place) add(d *dialed) *conn {
 	c := &conn{place: p, dialed: d}
-	opts := &pipeline.Options{Limits: wire.Limits{Head: p.t.maxResponseHeaderBytes()}}
+	opts := p.t.driverOptions()
 	c.d = pipeline.NewDriver(d.conn, opts, pipeline.Hooks{Left: c.left, Ended: c.endedBy})
 	p.conns = append(p.conns, c)
 	return c

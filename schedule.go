@@ -453,7 +453,7 @@ func (p *place) learnAnswer(c *conn, x *exchange) {
 	if late {
 		p.known.tail += 1.0 / tailMemory
 	}
-	if _, complete := x.call.Complete(); complete {
+	if x.call.Complete() {
 		// Others took as long as their caller took to read them.
 		p.known.answered(took, gap, gap >= took)
 		c.keep.heed(x.nth, x.call.Response.Header)

@@ -11,7 +11,9 @@ import (
 // state is callBody, the receiving half is its caller's: a Read that waits for
 // the connection has it, or else whoever gives the content up.
 type body struct {
-	mem []byte // arrived along with the head; owned by the caller once settled
+	// Guarded by Driver.c.mu; the caller's when settled, if all of the content is in
+	// it.
+	mem Content // arrived along with the head, or was moved
 
 	// Guarded by Driver.c.mu.
 	err     error // why there is no more; io.EOF at the end
@@ -20,13 +22,17 @@ type body struct {
 	gone    bool  // giveUpBody was called, or is about to be
 }
 
-// Complete returns the whole content, and true, if all of it has left the
-// connection with the head; the caller owns it. It needs no Close then.
-func (call *Call) Complete() (content []byte, ok bool) {
-	if call.streams {
-		return nil, false
+// Complete reports whether the whole content has left the connection with the
+// head: see Received. It needs no Close then.
+func (call *Call) Complete() bool { return !call.streams }
+
+// Received returns the content, if it is complete. It is the caller's from now on,
+// and independent of the call.
+func (call *Call) Received() (c Content) {
+	if !call.streams {
+		c, call.body.mem = call.body.mem, Content{}
 	}
-	return call.body.mem, true
+	return c
 }
 
 // Trailer returns the response's trailer section after all of its content was
@@ -64,9 +70,9 @@ func (d *Driver) beginRead(call *Call, p []byte) (n int, err error) {
 	switch {
 	case b.closed != nil:
 		return 0, b.closed
-	case len(b.mem) > 0:
-		n = copy(p, b.mem)
-		b.mem = b.mem[n:]
+	case len(b.mem.p) > 0:
+		n = b.mem.Take(p)
+		d.shed(b)
 		return n, nil
 	case b.err != nil:
 		return 0, b.err
@@ -75,6 +81,13 @@ func (d *Driver) beginRead(call *Call, p []byte) (n int, err error) {
 	}
 	b.reading = len(p) > 0
 	return 0, nil
+}
+
+// shed puts back memory of which all was read; c.mu is held.
+func (d *Driver) shed(b *body) {
+	if len(b.mem.p) == 0 {
+		b.mem.Release()
+	}
 }
 
 // readTunnel reads octets that are no longer HTTP.
@@ -167,6 +180,7 @@ func (call *Call) CloseWithError(err error) {
 	d.c.mu.Lock()
 	if b.closed == nil {
 		b.closed = err
+		b.mem.Release()
 	}
 	mine := call.state == callBody && !b.gone
 	reading := b.reading

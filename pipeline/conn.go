@@ -24,6 +24,10 @@ type Options struct {
 	// octet moving. Zero means no limit. It is not used by a Driver.
 	Timeout time.Duration
 
+	// Memory, if not nil, bounds the contents that a Driver holds together with
+	// others, and is used by them in turn. It is not used by a Conn.
+	Memory *Memory
+
 	// Trace, if not nil, is written all octets sent and received, a line for each
 	// system call: a direction, "> " or "< ", and the octets quoted as by %q. Its
 	// writes may come from two goroutines at once.

@@ -31,8 +31,9 @@ import (
 //     caller sleeps who has not been woken to read, except for those who are
 //     about to look by themselves: in Await, everybody does before sleeping.
 type Driver struct {
-	c     Conn
-	hooks Hooks
+	c      Conn
+	hooks  Hooks
+	memory *Memory
 
 	tunnel sync.Mutex // held by Call.Write
 
@@ -69,6 +70,9 @@ type Hooks struct {
 func NewDriver(nc net.Conn, opts *Options, hooks Hooks) *Driver {
 	d := &Driver{hooks: hooks}
 	d.c.init(nc, opts)
+	if d.memory = d.c.opts.Memory; d.memory == nil {
+		d.memory = new(Memory)
+	}
 	return d
 }
 

@@ -85,11 +85,12 @@ func (b *benchCaller) get(ctx context.Context) error {
 	if _, err := b.d.Await(ctx, call); err != nil {
 		return err
 	}
-	content, ok := call.Complete()
-	if !ok {
-		content, _ = io.ReadAll(call)
+	content := call.Received()
+	n := int64(content.Len())
+	if !call.Complete() {
+		n, _ = io.Copy(io.Discard, call)
 	}
-	if len(content) != 128 {
+	if n != 128 {
 		return io.ErrUnexpectedEOF
 	}
 	return nil

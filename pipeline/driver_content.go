@@ -1,10 +1,6 @@
 package pipeline
 
-import (
-	"slices"
-
-	"github.com/httppipe/httppipe/wire"
-)
+import "github.com/httppipe/httppipe/wire"
 
 // What the reader of a Driver does with content itself: little content leaves the
 // connection along with its head, and content that nobody wants is dropped. The
@@ -12,7 +8,8 @@ import (
 
 const (
 	// maxInMemory is the most content that leaves the connection together with
-	// its head, if all of it has arrived: what a busy connection's buffer holds.
+	// its head, if all of it has arrived: what a busy connection's buffer holds. It is
+	// the most, too, that is moved into memory when its caller does not read it.
 	maxInMemory = receiveMax
 
 	// maxDrop is the most content of responses that nobody wants which is read
@@ -41,32 +38,37 @@ func (d *Driver) topUp(framing wire.Framing) {
 	rv.received(d.c.link.transfer(rv.space(), nil, false))
 }
 
-// early takes content that has arrived along with its head: all of it, if it is
+// takeEarly takes content that has arrived along with its head: all of it, if it is
 // not too much, or what the chunks that have arrived hold. What is wrong with it
-// is found by whoever reads on.
-func (rv *receiver) early(framing wire.Framing) (mem []byte, complete bool) {
+// is found by whoever reads on. So is content for which there is no memory.
+func (d *Driver) takeEarly(framing wire.Framing) (mem Content, complete bool) {
+	rv := &d.c.rcv
 	have := int64(rv.w - rv.r)
 	switch {
 	case framing.Kind == wire.Length && framing.Length > 0 && framing.Length <= min(have, maxInMemory):
-		mem = make([]byte, framing.Length)
-		n, complete, err := rv.content(mem)
-		return mem[:n], complete && err == nil
+		mem, ok := d.memory.get(int(framing.Length))
+		if !ok {
+			return mem, false
+		}
+		n, complete, err := rv.content(mem.room()[:framing.Length])
+		mem.add(n)
+		return mem, complete && err == nil
 	case framing.Kind == wire.Chunked && have > 0:
-		return rv.earlyChunks(have)
+		return d.earlyChunks(have)
 	}
-	return nil, false
+	return Content{}, false
 }
 
-// earlyChunks is early for chunks, whose end among the octets that have arrived is
+// earlyChunks is takeEarly for chunks, whose end among the octets that have arrived is
 // not known beforehand.
-func (rv *receiver) earlyChunks(have int64) (mem []byte, complete bool) {
-	mem = make([]byte, 0, min(have, 512))
-	for len(mem) < maxInMemory {
-		if len(mem) == cap(mem) {
-			mem = slices.Grow(mem, min(cap(mem), maxInMemory-len(mem)))
+func (d *Driver) earlyChunks(have int64) (mem Content, complete bool) {
+	mem, _ = d.memory.get(int(min(have, minBlock/2)))
+	for len(mem.p) < maxInMemory {
+		if len(mem.p) == cap(mem.p) && !d.memory.grow(&mem) {
+			break
 		}
-		n, done, err := rv.content(mem[len(mem):min(cap(mem), maxInMemory)])
-		mem = mem[:len(mem)+n]
+		n, done, err := d.c.rcv.content(mem.room())
+		mem.add(n)
 		if done || err != nil || n == 0 {
 			return mem, done && err == nil
 		}

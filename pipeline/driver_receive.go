@@ -217,7 +217,7 @@ func (d *Driver) answer(call *Call, head wire.ResponseHead, own *Call) error {
 		return err
 	}
 	d.topUp(framing)
-	mem, complete := c.rcv.early(framing)
+	mem, complete := d.takeEarly(framing)
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -232,6 +232,8 @@ func (d *Driver) answer(call *Call, head wire.ResponseHead, own *Call) error {
 	if wanted {
 		d.dropped = 0
 		call.Response, call.Framing, call.body.mem = head, framing, mem
+	} else {
+		mem.Release()
 	}
 	c.beginResponse(&head, framing, complete)
 	d.skipHold(call)

@@ -6,4 +6,7 @@ import (
 	"github.com/httppipe/httppipe/internal/pipetest"
 )
 
-func TestMain(m *testing.M) { pipetest.Main(m) }
+func TestMain(m *testing.M) {
+	poison = true
+	pipetest.Main(m)
+}
