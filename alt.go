@@ -324,12 +324,17 @@ func (c *protoConn) RoundTrip(req *http.Request) (*http.Response, error) {
 // An altTable holds the connections of other protocols by what they lead to. The
 // zero value is empty.
 type altTable struct {
-	mu    sync.Mutex
+	some atomic.Bool // there are conns: who has only HTTP/1.1 takes no lock
+
+	mu    sync.Mutex // guards following
 	conns map[routeKey][]altConn
 }
 
 // get returns a usable connection, or nil.
 func (a *altTable) get(key routeKey) altConn {
+	if !a.some.Load() {
+		return nil
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.getLocked(key)
@@ -378,11 +383,12 @@ func (a *altTable) putLocked(key routeKey, conns []altConn) {
 	if a.conns == nil {
 		a.conns = make(map[routeKey][]altConn)
 	}
-	if len(conns) == 0 {
+	if len(conns) > 0 {
+		a.conns[key] = conns
+	} else {
 		delete(a.conns, key)
-		return
 	}
-	a.conns[key] = conns
+	a.some.Store(len(a.conns) > 0)
 }
 
 // closeIdle closes the connections that carry no request.

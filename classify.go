@@ -80,9 +80,9 @@ func (o *outgoing) classify(t *Transport) {
 	length := outgoingLength(req)
 	rewindable := length == 0 || req.GetBody != nil
 	o.expect = length != 0 && expectsContinue(req)
-	o.replayable = rewindable && (isSafe(m) || hasIdempotencyKey(req.Header))
+	o.replayable = rewindable && (isSafe(m) || !o.plain && hasIdempotencyKey(req.Header))
 	o.rescuable = isSafe(m) && length == 0
-	binds := o.head.Close || bindsConnection(req.Header)
+	binds := o.head.Close || !o.plain && bindsConnection(req.Header)
 	o.alone = choice == Alone || binds
 	if binds || o.expect || t.depth() == 1 || choice == Never || choice == Alone {
 		return

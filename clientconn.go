@@ -117,10 +117,10 @@ func validateForClientConn(req *http.Request) error {
 	case req.Header == nil:
 		return errors.New("http: nil Request.Header")
 	}
-	if err := validateFields("header", req.Header); err != nil {
+	if _, err := validateFields("header", req.Header); err != nil {
 		return err
 	}
-	if err := validateFields("trailer", req.Trailer); err != nil {
+	if _, err := validateFields("trailer", req.Trailer); err != nil {
 		return err
 	}
 	return validateMethodAndHost(req)

@@ -18,6 +18,7 @@ type outgoing struct {
 	head wire.RequestHead
 	gate traceGate // for what dials tell the request's trace
 
+	plain      bool         // the header was looked through, and has nothing for classify to look at
 	loaded     bool         // the content was looked at
 	handedOver bool         // another protocol has had the body
 	body       *requestBody // nil without content
@@ -36,7 +37,7 @@ type outgoing struct {
 var gzipField = http.Header{"Accept-Encoding": {"gzip"}}
 
 // validate finds what net/http would refuse before it looks at the scheme.
-func validate(req *http.Request) error {
+func (o *outgoing) validate(req *http.Request) (err error) {
 	switch {
 	case req.URL == nil:
 		return errors.New("http: nil Request.URL")
@@ -45,26 +46,42 @@ func validate(req *http.Request) error {
 	case req.URL.Scheme != "http" && req.URL.Scheme != "https":
 		return nil // a registered protocol may have rules of its own
 	}
-	if err := validateFields("header", req.Header); err != nil {
+	if o.plain, err = validateFields("header", req.Header); err != nil {
 		return err
 	}
-	return validateFields("trailer", req.Trailer)
+	_, err = validateFields("trailer", req.Trailer)
+	return err
 }
 
 // validateFields refuses fields that could be taken for more than one. Values stay
-// out of the error: they may be secrets.
-func validateFields(section string, fields http.Header) error {
+// out of the error: they may be secrets. plain says that none of them decides how
+// the request is sent.
+func validateFields(section string, fields http.Header) (plain bool, err error) {
+	plain = true
 	for name, values := range fields {
 		if !httpguts.ValidHeaderFieldName(name) {
-			return fmt.Errorf("net/http: invalid %s field name %q", section, name)
+			return false, fmt.Errorf("net/http: invalid %s field name %q", section, name)
 		}
 		for _, v := range values {
 			if !httpguts.ValidHeaderFieldValue(v) {
-				return fmt.Errorf("net/http: invalid %s field value for %q", section, name)
+				return false, fmt.Errorf("net/http: invalid %s field value for %q", section, name)
 			}
 		}
+		plain = plain && !isDecisive(name)
 	}
-	return nil
+	return plain, nil
+}
+
+// isDecisive reports whether a field may decide how its request is sent: what
+// classify and requiresHTTP1 look for. Few requests have any, and a look-up for
+// each costs more than to see so while the names are validated.
+func isDecisive(name string) bool {
+	switch name {
+	case "Connection", "Upgrade", "Expect", "Authorization", "Proxy-Authorization",
+		"Idempotency-Key", "X-Idempotency-Key":
+		return true
+	}
+	return false
 }
 
 // validateHTTP finds what net/http would refuse in a request for http or https.
@@ -150,7 +167,14 @@ func method(req *http.Request) string {
 // the user has an opinion, and not for HEAD or a range.
 func (t *Transport) wantsGzip(req *http.Request) bool {
 	return !t.DisableCompression && req.Method != http.MethodHead &&
-		req.Header.Get("Accept-Encoding") == "" && req.Header.Get("Range") == ""
+		lacks(req.Header, "Accept-Encoding") && lacks(req.Header, "Range")
+}
+
+// lacks reports whether the first value of the field with the canonical name given
+// is empty, or there is none.
+func lacks(h http.Header, name string) bool {
+	values := h[name]
+	return len(values) == 0 || values[0] == ""
 }
 
 func isUpgrade(h http.Header) bool {

@@ -74,13 +74,13 @@ func (x *exchange) shares() bool { return x.out.shareable && !x.solo }
 // of RFC 9110, Section 9.2.2, and RFC 9112, Section 9.3: if none of it was sent,
 // or if it is safe or has an Idempotency-Key, and its body can be had again.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	given := req
-	if err := validate(req); err != nil {
+	given, rt := req, t.newRoundTrip(req)
+	if err := rt.out.validate(req); err != nil {
 		closeBody(req)
 		return nil, err
 	}
-	if rt := t.alternateRoundTripper(req); rt != nil {
-		resp, again, err := tryRegistered(rt, req)
+	if registered := t.alternateRoundTripper(req); registered != nil {
+		resp, again, err := tryRegistered(registered, req)
 		if again == nil {
 			return resp, err
 		}
@@ -90,7 +90,6 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	rt := t.newRoundTrip(req)
 	resp, err := rt.run(req)
 	if rt.trace != nil {
 		rt.out.gate.shut()

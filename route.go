@@ -151,15 +151,23 @@ func hasCanonicalHost(hostport string) bool {
 		return false
 	}
 	host := hostport[:colon]
-	inner, bracketed := strings.CutPrefix(host, "[")
+	bracketed := strings.HasPrefix(host, "[")
 	if bracketed {
-		if inner, bracketed = strings.CutSuffix(inner, "]"); !bracketed {
+		if len(host) < 2 || !strings.HasSuffix(host, "]") {
 			return false
 		}
+		host = host[1 : len(host)-1]
 	}
-	return isASCII(inner) &&
-		!strings.ContainsAny(inner, "[]") &&
-		strings.Contains(inner, ":") == bracketed
+	hasColon := false
+	for i := range len(host) {
+		switch c := host[i]; {
+		case c >= 0x80, c == '[', c == ']':
+			return false
+		case c == ':':
+			hasColon = true
+		}
+	}
+	return hasColon == bracketed
 }
 
 func isPort(s string) bool {
