@@ -20,6 +20,8 @@ type body struct {
 	closed  error // what Read returns since Close or CloseWithError; nil before
 	reading bool  // a Read has the receiving half
 	gone    bool  // giveUpBody was called, or is about to be
+	moving  bool  // Driver.move reads in place of the caller
+	tried   bool  // to move it
 }
 
 // Complete reports whether the whole content has left the connection with the
@@ -67,12 +69,14 @@ func (d *Driver) beginRead(call *Call, p []byte) (n int, err error) {
 	d.c.mu.Lock()
 	defer d.c.mu.Unlock()
 	b := &call.body
+	d.awaitMoved(b)
 	switch {
 	case b.closed != nil:
 		return 0, b.closed
-	case len(b.mem.p) > 0:
-		n = b.mem.Take(p)
-		d.shed(b)
+	case b.mem.Len() > 0:
+		if n = b.mem.Take(p); b.mem.Len() == 0 && !b.moving {
+			b.mem.Release()
+		}
 		return n, nil
 	case b.err != nil:
 		return 0, b.err
@@ -81,13 +85,6 @@ func (d *Driver) beginRead(call *Call, p []byte) (n int, err error) {
 	}
 	b.reading = len(p) > 0
 	return 0, nil
-}
-
-// shed puts back memory of which all was read; c.mu is held.
-func (d *Driver) shed(b *body) {
-	if len(b.mem.p) == 0 {
-		b.mem.Release()
-	}
 }
 
 // readTunnel reads octets that are no longer HTTP.
@@ -117,6 +114,10 @@ func (d *Driver) endRead(call *Call, n int, done bool, err error) error {
 	d.c.mu.Lock()
 	b.reading = false
 	d.consumed += int64(n)
+	if b.moving {
+		b.mem.add(n)
+		d.moved.Broadcast()
+	}
 	switch {
 	case call.state != callBody:
 		err = b.err // the connection was taken away meanwhile
@@ -180,7 +181,11 @@ func (call *Call) CloseWithError(err error) {
 	d.c.mu.Lock()
 	if b.closed == nil {
 		b.closed = err
-		b.mem.Release()
+		if b.moving {
+			d.moved.Broadcast()
+		} else {
+			b.mem.Release()
+		}
 	}
 	mine := call.state == callBody && !b.gone
 	reading := b.reading

@@ -34,6 +34,7 @@ type Driver struct {
 	c      Conn
 	hooks  Hooks
 	memory *Memory
+	moved  sync.Cond // broadcast when content that is moved has come; L is &c.mu
 
 	tunnel sync.Mutex // held by Call.Write
 
@@ -69,6 +70,7 @@ type Hooks struct {
 // NewDriver returns a Driver for nc, which it owns from now on. opts may be nil.
 func NewDriver(nc net.Conn, opts *Options, hooks Hooks) *Driver {
 	d := &Driver{hooks: hooks}
+	d.moved.L = &d.c.mu
 	d.c.init(nc, opts)
 	if d.memory = d.c.opts.Memory; d.memory == nil {
 		d.memory = new(Memory)

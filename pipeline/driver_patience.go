@@ -7,6 +7,10 @@ const (
 	// answer: beyond that they are better off elsewhere.
 	dropWait = time.Second
 
+	// moveWait is how long those behind a content wait for its caller to begin to
+	// read, before it is moved into memory: a caller that is about to needs less.
+	moveWait = 5 * time.Millisecond
+
 	// stallWait is how long those behind a content wait for its caller to read on,
 	// before they are sent elsewhere.
 	stallWait = 50 * time.Millisecond
@@ -32,6 +36,7 @@ const (
 	nothingExpected expectation = iota
 	expect100                   // 100 (Continue)
 	expectHead                  // a final response head
+	expectMove                  // that content is read on, or else it is moved
 	expectRead                  // that content is read on, for the sake of those behind
 	expectDropped               // the end of a response that nobody wants
 	expectUpload                // the end of the content of a request that is answered
@@ -67,7 +72,7 @@ func (d *Driver) expects() (expectation, time.Duration) {
 		}
 	case call == d.body:
 		if c.inflight.len() > 1 || len(d.backlog) > 0 {
-			return expectRead, stallWait
+			return call.expectsRead()
 		}
 	case call.state == callAbandoned:
 		return expectDropped, dropWait
@@ -80,6 +85,17 @@ func (d *Driver) expects() (expectation, time.Duration) {
 		return expectHead, call.HeadTimeout
 	}
 	return nothingExpected, 0
+}
+
+// expectsRead is expects for content that is there to be read.
+func (call *Call) expectsRead() (expectation, time.Duration) {
+	switch {
+	case call.isMovable():
+		return expectMove, moveWait
+	case call.body.tried:
+		return expectRead, stallWait - moveWait
+	}
+	return expectRead, stallWait
 }
 
 // expect takes note that the state of the Driver has changed; c.mu is held.
@@ -135,8 +151,9 @@ func (d *Driver) timeIsUp() {
 		d.c.mu.Unlock()
 		return
 	}
-	if what == expectRead && d.consumed-p.consumed >= stallOctets {
-		d.waitFor(stallWait)
+	if (what == expectMove || what == expectRead) && d.consumed-p.consumed >= stallOctets {
+		_, wait := d.expects()
+		d.waitFor(wait)
 		d.c.mu.Unlock()
 		return
 	}
@@ -154,6 +171,9 @@ func (d *Driver) disappoint(what expectation, call *Call) {
 		// RFC 9110, Section 10.1.1: a client that has waited long enough sends
 		// the content all the same.
 		d.endHold(call)
+		d.expect()
+	case expectMove:
+		d.beginMoving(call)
 		d.expect()
 	case expectRead:
 		behind = d.takeBehind(ErrStalled)
