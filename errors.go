@@ -14,8 +14,15 @@ import (
 )
 
 // ErrUnprocessed is what the error of a RoundTrip is, by [errors.Is], when the
-// origin cannot have acted on the request: not one octet of it was sent.
-// Such a request can be sent again, whatever its method.
+// connection that the request was given has failed before one octet of the request
+// was sent on it, and none was in an earlier attempt: the origin cannot have acted
+// on the request. It can be sent again, whatever its method.
+//
+// An error that is not ErrUnprocessed leaves that open. What happens before there is
+// a connection is reported as by net/http, value for value, because programs look
+// for these: the errors of dialing, TLS and proxies, and the end of the request's
+// context. The origin has seen nothing of such a request either, if its
+// httptrace.ClientTrace.GotConn was not called.
 var ErrUnprocessed = errors.New("httppipe: the request was not processed")
 
 // errCanceledWaiting is what net/http calls the end of a request by Request.Cancel or
@@ -27,8 +34,8 @@ var errCanceledWaiting = errors.New("net/http: request canceled while waiting fo
 // Its text is that of its cause, which is what net/http would have returned. As
 // in net/http, the error that a connection ended with before any octet of the
 // response arrived (io.EOF, a *net.OpError) is returned as it is, unless the
-// request is unprocessed; and so are the errors of the request's own body and of
-// its context.
+// request is unprocessed; so is that of a context which ends while the request is
+// on its way, and that of the request's own body.
 type ExchangeError struct {
 	Method      string
 	Unprocessed bool  // the origin cannot have acted on the request
@@ -47,8 +54,11 @@ func (e *ExchangeError) Timeout() bool {
 	return errors.As(e.Err, &ne) && ne.Timeout()
 }
 
-// Temporary implements [net.Error]. It is always false.
-func (e *ExchangeError) Temporary() bool { return false }
+// Temporary implements [net.Error], as its cause does.
+func (e *ExchangeError) Temporary() bool {
+	var t interface{ Temporary() bool }
+	return errors.As(e.Err, &t) && t.Temporary()
+}
 
 // exchangeError turns the error of an attempt into the caller's.
 func (rt *roundTrip) exchangeError(err error) error {
@@ -64,7 +74,7 @@ func (rt *roundTrip) exchangeError(err error) error {
 	case errors.Is(err, pipeline.ErrHeadTimeout):
 		return pipeline.ErrHeadTimeout
 	case failed.Unsent:
-		return &ExchangeError{Method: rt.out.head.Method, Unprocessed: true, Err: cause(failed.Err)}
+		return &ExchangeError{Method: rt.out.head.Method, Unprocessed: !rt.sent, Err: cause(failed.Err)}
 	case neverAnswered(failed.Err):
 		return cause(failed.Err)
 	}

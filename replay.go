@@ -19,6 +19,7 @@ func (rt *roundTrip) again(x *exchange, err error) (*exchange, error) {
 	if !errors.As(err, &failed) || !rt.mayRepeat(failed) {
 		return nil, rt.exchangeError(err)
 	}
+	rt.sent = rt.sent || !failed.Unsent
 	if failed.Answered == 0 {
 		rt.tries++
 	}

@@ -24,6 +24,7 @@ type roundTrip struct {
 	answered *exchange // the attempt whose response is there in full
 	deaths   int       // connections that ended while the request was their head
 	tries    int       // attempts that failed without their connection answering anything
+	sent     bool      // an attempt that failed may have been acted on
 }
 
 // An exchange is one attempt to send a request and to get its response.
