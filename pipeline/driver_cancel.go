@@ -88,7 +88,7 @@ func (d *Driver) Withdraw(call *Call, err error) bool {
 // abandon gives call up because of err, which it returns. If its response has
 // begun meanwhile, that is closed. What of it is on its way is dropped by those
 // who wait behind it. If there are none, or the request is not complete, the
-// connection ends.
+// connection ends, when those before it have their answers.
 func (d *Driver) abandon(call *Call, err error) error {
 	c := &d.c
 	c.mu.Lock()
@@ -103,11 +103,16 @@ func (d *Driver) abandon(call *Call, err error) error {
 	call.state, call.err = callAbandoned, err
 	body := call.takeBody()
 	gone := call.waits && d.unwait(call)
-	broken := !gone && (c.sending == &call.exchange || !d.wanted())
+	var behind []*Call
+	if c.sending == &call.exchange {
+		behind = d.cutOff(call)
+	}
+	broken := !gone && !d.wanted()
 	d.expect()
 	d.passOn()
 	c.mu.Unlock()
 	closeBody(body)
+	d.settle(behind)
 	if gone {
 		d.tellLeft(call)
 	}
@@ -115,6 +120,21 @@ func (d *Driver) abandon(call *Call, err error) error {
 		d.fail(&ConnectionError{ErrRetired}, false)
 	}
 	return err
+}
+
+// cutOff gives up call, whose request is sent in part, and those who wait for the
+// rest of it: nothing can follow half a request. Those before it, which have no part
+// in it, may still be answered. c.mu is held. The caller settles those returned.
+func (d *Driver) cutOff(call *Call) []*Call {
+	c := &d.c
+	if c.closed || c.inflight.len() == 0 || c.inflight.last() != &call.exchange {
+		return nil // it has left already
+	}
+	c.inflight.drop()
+	c.lastSaid = true
+	call.upload = nil
+	d.stopSending(call.start)
+	return append([]*Call{call}, d.takeBacklog(&ConnectionError{ErrRetired})...)
 }
 
 // unwait takes call out of the backlog; c.mu is held. It reports whether it was

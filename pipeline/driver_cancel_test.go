@@ -39,6 +39,35 @@ func TestCanceledCallDisturbsNoNeighbour(t *testing.T) {
 	}
 }
 
+// An upload that is canceled halfway ends the connection, but not before those in
+// front of it have their answers: one of them is being read.
+func TestCanceledUploadLeavesThoseBeforeItAlone(t *testing.T) {
+	eachLink(t, func(t *testing.T, opts ...pipetest.Option) {
+		r := newRig(t, opts...)
+		why := errors.New("the caller's reason")
+		a, b := r.get("/a"), r.get("/b")
+		put := r.put("/put", "x", bodyThatBlocks)
+		behind := r.get("/behind")
+		r.origin.WantRequests("GET /a", "GET /b", "PUT /put")
+		r.origin.Send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nbeg")
+		a.wantHead(200)
+		put.cancel(why)
+		<-put.done
+		require.ErrorIs(t, put.err, why)
+		require.True(t, behind.wantFailure(ErrRetired).Unsent)
+		r.origin.Send("un!" + answerWith("B"))
+		a.wantContent("begun!")
+		b.wantContent("B")
+		r.wantEnded()
+	})
+}
+
+// bodyThatBlocks replaces content by a body whose Read waits for its Close.
+func bodyThatBlocks(j *job) {
+	j.body = &testBody{}
+	j.Content, j.Body = nil, j.body
+}
+
 func TestCancelChannel(t *testing.T) {
 	eachLink(t, func(t *testing.T, opts ...pipetest.Option) {
 		r := newRig(t, opts...)

@@ -69,15 +69,22 @@ func (d *Driver) takeBehind(err error) (calls []*Call) {
 		calls = append(calls, call)
 	}
 	if c.sending != first {
-		keep := max(0, first.end-c.taken())
-		c.queued -= int64(len(c.next)) - keep
-		c.next = c.next[:keep]
-		d.stopped = true
-		if c.send != sendClosed {
-			c.setSend(sendClosed)
-		}
+		d.stopSending(first.end)
 	}
 	return append(calls, d.takeBacklog(err)...)
+}
+
+// stopSending sends nothing beyond a place in the stream of octets, or what a sender
+// has taken; c.mu is held.
+func (d *Driver) stopSending(end int64) {
+	c := &d.c
+	keep := max(0, end-c.taken())
+	c.queued -= int64(len(c.next)) - keep
+	c.next = c.next[:keep]
+	d.stopped = true
+	if c.send != sendClosed {
+		c.setSend(sendClosed)
+	}
 }
 
 // takeBacklog fails the calls that wait for content before them to be sent; c.mu
