@@ -2,6 +2,7 @@ package httppipe_test
 
 import (
 	"net/http/httptrace"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,14 +38,7 @@ func TestSecondOfPairIsServedWhenFirstIsCanceled(t *testing.T) {
 func TestSilenceAfterOvertakingIsNoticed(t *testing.T) {
 	scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
 		conn := proven(origin, client)
-		gate := make(chan struct{})
-		first := client.NewRequest("GET", "/first", nil)
-		trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { <-gate }}
-		a := client.Do(first.WithContext(httptrace.WithClientTrace(first.Context(), trace)))
-		b := client.Get("/second")
-		conn.WantRequests("GET /second")
-		close(gate)
-		conn.WantRequests("GET /first")
+		a, b := overtaken(conn, client)
 		conn.Send(okay("second"))
 		b.WantContent("second")
 		time.Sleep(time.Minute)
@@ -54,4 +48,36 @@ func TestSilenceAfterOvertakingIsNoticed(t *testing.T) {
 		again.Send(okay("first"))
 		a.WantContent("first")
 	}, oneConn())
+}
+
+// The one that was overtaken was taken for the head, and its silence for the peer's:
+// the connection was closed in the middle of the other's content.
+func TestContentOfWhoOvertookIsNotCutShort(t *testing.T) {
+	scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+		conn := proven(origin, client)
+		a, b := overtaken(conn, client)
+		conn.Send("HTTP/1.1 200 OK\r\nContent-Length: 1500000\r\n\r\n")
+		for range 300 {
+			conn.Send(strings.Repeat("x", 5000))
+			time.Sleep(40 * time.Millisecond)
+		}
+		conn.WantOpen()
+		conn.Send(okay("first"))
+		b.WantContent(strings.Repeat("x", 1_500_000))
+		a.WantContent("first")
+	}, oneConn())
+}
+
+// overtaken has two requests submitted in another order than they got their places
+// on conn in: "/first" is sent after "/second".
+func overtaken(conn *pipetest.Conn, client *pipetest.Client) (first, second *pipetest.Call) {
+	gate := make(chan struct{})
+	req := client.NewRequest("GET", "/first", nil)
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { <-gate }}
+	first = client.Do(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	second = client.Get("/second")
+	conn.WantRequests("GET /second")
+	close(gate)
+	conn.WantRequests("GET /first")
+	return first, second
 }

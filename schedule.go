@@ -406,7 +406,9 @@ func (p *place) silent(c *conn, now time.Time) bool {
 	default:
 		return false
 	}
-	return p.waits(c, now) > wait && !head.call.Settled()
+	// The head may have been submitted behind others in the line.
+	begun := func(x *exchange) bool { return x.call.Settled() }
+	return p.waits(c, now) > wait && !slices.ContainsFunc(c.line, begun)
 }
 
 // rescue chooses those behind c's late head who are sent elsewhere: as many as
