@@ -1,6 +1,7 @@
 package memnet
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ type link struct {
 	latency     time.Duration
 	dropOnReset bool
 	logWrites   bool
+	logReads    bool
 
 	mu      sync.Mutex // guards the rest, and both Conns; never held while waiting
 	changed sync.Cond  // something a blocked call may wait for has changed
@@ -58,6 +60,7 @@ type Conn struct {
 	failWriteErr  error
 	stats         Stats
 	writeLog      [][]byte
+	readLog       [][]byte
 }
 
 var _ net.Conn = (*Conn)(nil)
@@ -68,7 +71,7 @@ func Pipe(opts ...Option) (client, server *Conn) {
 }
 
 func pipe(cfg config, clientAddr, serverAddr net.Addr) (client, server *Conn) {
-	l := &link{latency: cfg.latency, dropOnReset: cfg.dropOnReset, logWrites: cfg.logWrites}
+	l := &link{latency: cfg.latency, dropOnReset: cfg.dropOnReset, logWrites: cfg.logWrites, logReads: cfg.logReads}
 	l.changed.L = &l.mu
 	client = newEnd(l, cfg, clientAddr, serverAddr)
 	server = newEnd(l, cfg, serverAddr, clientAddr)
@@ -126,6 +129,9 @@ func (c *Conn) takeLocked(now time.Time, p []byte) (n int, ready bool, err error
 			p = p[:min(len(p), c.maxRead)]
 		}
 		n := c.in.read(p)
+		if c.link.logReads {
+			c.readLog = append(c.readLog, bytes.Clone(p[:n]))
+		}
 		c.link.changed.Broadcast() // there is space
 		return n, true, nil
 	case c.in.ended(now):
@@ -163,7 +169,7 @@ func (c *Conn) wroteLocked(p []byte) {
 	c.stats.Writes++
 	c.stats.OctetsWritten += int64(len(p))
 	if c.link.logWrites {
-		c.writeLog = append(c.writeLog, append([]byte(nil), p...))
+		c.writeLog = append(c.writeLog, bytes.Clone(p))
 	}
 }
 

@@ -50,6 +50,18 @@ func (c *Conn) WriteLog() []string {
 	return log
 }
 
+// ReadLog returns a copy of the octets that each Read of this end returned, in
+// order. It is empty without [LogReads].
+func (c *Conn) ReadLog() []string {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	log := make([]string, len(c.readLog))
+	for i, octets := range c.readLog {
+		log[i] = string(octets)
+	}
+	return log
+}
+
 // Sent returns a copy of all octets in [Conn.WriteLog].
 func (c *Conn) Sent() []byte {
 	c.link.mu.Lock()

@@ -17,6 +17,7 @@ type config struct {
 	maxRead     int
 	maxWrite    int
 	logWrites   bool
+	logReads    bool
 	dropOnReset bool
 	sockets     bool
 }
@@ -55,6 +56,10 @@ func MaxWrite(octets int) Option { return func(cfg *config) { cfg.maxWrite = oct
 // LogWrites makes connections remember the octets of each Write; see
 // [Conn.WriteLog].
 func LogWrites() Option { return func(cfg *config) { cfg.logWrites = true } }
+
+// LogReads makes connections remember the octets of each Read; see
+// [Conn.ReadLog].
+func LogReads() Option { return func(cfg *config) { cfg.logReads = true } }
 
 // DropOnReset makes an arriving reset destroy the octets that wait to be
 // read. Without it they survive, as they do on Linux.

@@ -42,6 +42,7 @@ func (c *serverConn) answer(req *http.Request, entry *Entry, last bool) bool {
 		c.end()
 		return false
 	}
+	c.note(func() { entry.Followed = c.br.Buffered() > 0 })
 	return c.respond(req, entry, a, content, last) && c.goOn(req, entry, a, together, second)
 }
 

@@ -15,6 +15,7 @@ type Entry struct {
 	Octets         int64             // content received
 	Sum            [sha256.Size]byte // of the content; meaningful if Complete
 	Complete       bool              // all of the content was received
+	Followed       bool              // more had arrived behind it when its answer began
 	Dropped        bool              // lost on purpose, by DropSecond
 	Answered       bool              // the whole answer was handed over
 }
@@ -75,6 +76,13 @@ func (s *Server) Conns() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.accepted
+}
+
+// Open returns how many connections there are at the moment.
+func (s *Server) Open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
 }
 
 // Malformed returns the errors of requests that could not be parsed. A
