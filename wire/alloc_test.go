@@ -10,6 +10,7 @@ import (
 // octets as a string, the slab of values, the map, and its first group of slots.
 func TestAllocations(t *testing.T) {
 	plain, lower, twice := []byte(typicalHead), []byte(lowerHead), []byte(typicalHead[:len(typicalHead)-2]+"Vary: Cookie\r\n\r\n")
+	odd := []byte("HTTP/1.1 200 OK\r\nETag: x\r\nCONTENT-LENGTH: 0\r\nX-XSS-Protection: 0\r\nX-Made-Up: here\r\n\r\n")
 	chunks := []byte("5;ext=1\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n")
 	buf := make([]byte, 0, 4096)
 	head := &RequestHead{
@@ -27,6 +28,7 @@ func TestAllocations(t *testing.T) {
 	}{
 		{"typical head", 4, func() { mustParse(t, plain) }},
 		{"names in lower case", 4, func() { mustParse(t, lower) }},
+		{"odd capitals, and a name of its own", 4, func() { mustParse(t, odd) }},
 		{"a repeated field", 8, func() { mustParse(t, twice) }},
 		{"incomplete head", 0, func() { _, _, _ = ParseResponseHead(plain[:10], Limits{}) }},
 		{"framing", 0, func() { _, _ = ResponseFraming("GET", &response) }},

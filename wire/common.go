@@ -8,10 +8,12 @@ type commonName struct {
 	canonical, lower string
 }
 
+const slotBits = 9
+
 // commonNames has each common name in the slot that commonSlot says, or in the
 // first free one behind. There are so many slots that nearly every search ends in
 // the first, whether or not it finds a name.
-var commonNames = func() (slots [512]commonName) {
+var commonNames = func() (slots [1 << slotBits]commonName) {
 	for _, name := range commonNameList {
 		slot := commonSlot(name)
 		for slots[slot].canonical != "" {
@@ -29,7 +31,7 @@ func commonSlot(name string) uint32 {
 	const caseBits = 0x202020 // all that distinguishes upper case from lower case
 	n := len(name)
 	h := uint32(name[0]) | uint32(name[n/2])<<8 | uint32(name[n-1])<<16 | caseBits
-	return (h ^ uint32(n)<<24) * 0x9e3779b1 >> (32 - 9)
+	return (h ^ uint32(n)<<24) * 0x9e3779b1 >> (32 - slotBits)
 }
 
 // findCommon returns the common name that name spells in whatever capitals, or ""
@@ -37,8 +39,6 @@ func commonSlot(name string) uint32 {
 func findCommon(name string, slot uint32) string {
 	for {
 		switch c := &commonNames[slot]; {
-		case name == c.lower, name == c.canonical:
-			return c.canonical
 		case c.canonical == "":
 			return ""
 		case len(name) == len(c.canonical) && strings.EqualFold(name, c.canonical):

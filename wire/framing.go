@@ -60,11 +60,10 @@ func ResponseFraming(method string, h *ResponseHead) (Framing, error) {
 	if err != nil {
 		return Framing{}, err // rule 5
 	}
-	chunked, err := isChunked(h)
+	chunked, hasCoding, err := isChunked(h)
 	if err != nil {
 		return Framing{}, err // rule 4
 	}
-	_, hasCoding := h.Header["Transfer-Encoding"]
 	oldCoding := hasCoding && !chunked // HTTP/1.0: Section 6.1 calls it faulty framing
 
 	switch status := h.StatusCode; {
@@ -84,21 +83,20 @@ func ResponseFraming(method string, h *ResponseHead) (Framing, error) {
 	return Framing{Kind: UntilClose, Doubtful: oldCoding}, nil // rule 8
 }
 
-// isChunked reports whether Transfer-Encoding says chunked. Any other coding,
-// and any combination of codings, is an error: net/http supports none, so that
-// no server sends them to Go programs.
-func isChunked(h *ResponseHead) (bool, error) {
-	codings, ok := h.Header["Transfer-Encoding"]
-	if !ok || !h.atLeast11() {
-		return false, nil // Transfer-Encoding has no meaning in HTTP/1.0
+// isChunked reports whether Transfer-Encoding says chunked, and whether there is
+// such a field. Any other coding, and any combination of codings, is an error:
+// net/http supports none, so that no server sends them to Go programs.
+func isChunked(h *ResponseHead) (chunked, hasCoding bool, err error) {
+	codings, hasCoding := h.Header["Transfer-Encoding"]
+	switch {
+	case !hasCoding, !h.atLeast11():
+		return false, hasCoding, nil // Transfer-Encoding has no meaning in HTTP/1.0
+	case len(codings) != 1:
+		return false, true, &UnsupportedError{Coding: quotable(strings.Join(codings, ", "))}
+	case !strings.EqualFold(codings[0], "chunked"):
+		return false, true, &UnsupportedError{Coding: quotable(codings[0])}
 	}
-	if len(codings) != 1 {
-		return false, &UnsupportedError{Coding: quotable(strings.Join(codings, ", "))}
-	}
-	if !strings.EqualFold(codings[0], "chunked") {
-		return false, &UnsupportedError{Coding: quotable(codings[0])}
-	}
-	return true, nil
+	return true, true, nil
 }
 
 // quotable bounds what an error shows.

@@ -3,6 +3,8 @@ package wire
 import (
 	"math/bits"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Classes of octets, as bits.
@@ -65,12 +67,6 @@ func eightOctets(s string) uint64 {
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-// fourOctets returns the first four octets of s in one word.
-func fourOctets(s string) uint64 {
-	_ = s[3]
-	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24
-}
-
 // findControls looks for octets less than 0x20 or equal to 0x7f among the eight
 // in x. The lowest bit set in the result is in the first of them; the result is
 // 0 if there are none.
@@ -88,6 +84,11 @@ func findControls(x uint64) uint64 {
 	return (less | equal) & highs
 }
 
+// isFieldName reports whether name is a token, as common names are known to be.
+func isFieldName(name string) bool {
+	return name != "" && (name == commonNames[commonSlot(name)].canonical || httpguts.ValidHeaderFieldName(name))
+}
+
 // canonicalName returns the canonical form of a name, which is net/http's: upper
 // case at the beginning and behind each hyphen, lower case elsewhere. It is "" if
 // this is not a name that a field can have.
@@ -98,8 +99,11 @@ func canonicalName(name string) string {
 		return ""
 	}
 	slot := commonSlot(name)
-	if name == commonNames[slot].canonical {
+	switch c := &commonNames[slot]; name {
+	case c.canonical:
 		return name
+	case c.lower:
+		return c.canonical
 	}
 	if common := findCommon(name, slot); common != "" {
 		return common

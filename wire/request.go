@@ -58,8 +58,7 @@ func AppendRequestHead(dst []byte, h *RequestHead) []byte {
 		dst = append(dst, "Connection: close\r\n"...)
 	}
 	dst = h.appendFraming(dst)
-	dst = appendFields(dst, h.Header)
-	dst = appendFields(dst, h.Extra)
+	dst = appendFields(dst, h.Header, h.Extra)
 	return append(dst, "\r\n"...)
 }
 
@@ -96,7 +95,7 @@ func appendAnnouncement(dst []byte, trailer http.Header) []byte {
 	names := make([]string, 0, len(trailer))
 	for name := range trailer {
 		name = canonical(name)
-		if httpguts.ValidHeaderFieldName(name) && !isFramingName(name) {
+		if isFieldName(name) && !isFramingName(name) {
 			names = append(names, name)
 		}
 	}
@@ -120,20 +119,23 @@ type nameValues struct {
 	values []string
 }
 
-// appendFields appends the fields of h that are not written from elsewhere,
-// sorted by name. Sorting makes requests comparable, and is what net/http does.
-func appendFields(dst []byte, h http.Header) []byte {
+// appendFields appends the fields that are not written from elsewhere, one header
+// behind the other, each sorted by name. Sorting makes requests comparable, and is
+// what net/http does.
+func appendFields(dst []byte, headers ...http.Header) []byte {
 	var few [16]nameValues // on the stack
-	fields := few[:0]
-	for name, values := range h {
-		if len(values) > 0 && httpguts.ValidHeaderFieldName(name) && !isWrittenElsewhere(name) {
-			fields = append(fields, nameValues{name, values})
+	for _, h := range headers {
+		fields := few[:0]
+		for name, values := range h {
+			if len(values) > 0 && isFieldName(name) && !isWrittenElsewhere(name) {
+				fields = append(fields, nameValues{name, values})
+			}
 		}
-	}
-	slices.SortFunc(fields, func(a, b nameValues) int { return strings.Compare(a.name, b.name) })
-	for _, f := range fields {
-		for _, v := range f.values {
-			dst = appendField(dst, f.name, v)
+		slices.SortFunc(fields, func(a, b nameValues) int { return strings.Compare(a.name, b.name) })
+		for _, f := range fields {
+			for _, v := range f.values {
+				dst = appendField(dst, f.name, v)
+			}
 		}
 	}
 	return dst
@@ -170,10 +172,11 @@ func appendField(dst []byte, name, value string) []byte {
 // appendClean appends s without white space around it, and with spaces in place
 // of CR and LF within, so that it cannot end the line it is in.
 func appendClean(dst []byte, s string) []byte {
+	s = trimSpace(s)
 	start := len(dst)
-	dst = append(dst, trimSpace(s)...)
-	if strings.IndexByte(s, '\n') < 0 && strings.IndexByte(s, '\r') < 0 {
-		return dst
+	dst = append(dst, s...)
+	if isText(s) {
+		return dst // neither CR nor LF in it
 	}
 	for i := start; i < len(dst); i++ {
 		if dst[i] == '\r' || dst[i] == '\n' {

@@ -15,13 +15,15 @@ import (
 // [*SyntaxError] for a Trailer field that announces a field which frames
 // messages.
 func (h *ResponseHead) TakeTransfer(method string, f Framing) (Transfer, error) {
-	chunked, _ := isChunked(h)
+	chunked, hasCoding, _ := isChunked(h)
 	untilClose := f.Kind == UntilClose || f.Kind == Tunnel && h.StatusCode != 101
 	t := Transfer{Close: !h.KeepAlive() || untilClose, ContentLength: h.announcedLength(method, f)}
 	if t.Close && h.atLeast11() && h.saysClose() {
 		delete(h.Header, "Connection")
 	}
-	delete(h.Header, "Transfer-Encoding")
+	if hasCoding {
+		delete(h.Header, "Transfer-Encoding")
+	}
 	if values := h.Header["Content-Length"]; len(values) > 1 {
 		h.Header["Content-Length"] = values[:1:1]
 	}

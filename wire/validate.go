@@ -66,7 +66,7 @@ func ValidateTrailer(trailer http.Header) error {
 
 func validTrailerNames(trailer http.Header) error {
 	for name := range trailer {
-		if !httpguts.ValidHeaderFieldName(name) {
+		if !isFieldName(name) {
 			return &RequestError{What: "trailer field name", Name: name}
 		}
 		if isFramingName(canonical(name)) {
@@ -79,7 +79,7 @@ func validTrailerNames(trailer http.Header) error {
 // validFields checks the names and the values of h.
 func validFields(what string, h http.Header) error {
 	for name, values := range h {
-		if !httpguts.ValidHeaderFieldName(name) {
+		if !isFieldName(name) {
 			return &RequestError{What: what + " name", Name: name}
 		}
 		for _, v := range values {
