@@ -23,6 +23,22 @@ type pool struct {
 	closed bool        // idle connections are not kept, until there is a request
 	wakes  sync.Pool   // chan struct{}: channels by which callers are woken
 	memory pipeline.Memory
+
+	// simulate makes the driver of a connection in place of pipeline.NewDriver.
+	simulate func(c *conn, hooks pipeline.Hooks) driver
+}
+
+// A driver is what is needed of a *pipeline.Driver. The simulation of the
+// scheduler has one that sends nothing.
+type driver interface {
+	Submit(*pipeline.Call) error
+	Await(context.Context, *pipeline.Call) ([]wire.ResponseHead, error)
+	Abandon(*pipeline.Call, error)
+	Withdraw(*pipeline.Call, error) bool
+	Usable() bool
+	Check() bool
+	Retire()
+	Close()
 }
 
 // A place is where requests with one routeKey go: an origin, or an HTTP proxy. It
@@ -39,6 +55,7 @@ type place struct {
 	alone     exchangeQueue // waiting for a connection of their own
 	dialing   int
 	known     knowledge
+	asked     time.Time   // when somebody asked last for a place on a connection
 	timer     *time.Timer // looks again when a head becomes overdue
 	ticking   bool
 	tickAt    time.Time // when it should
@@ -48,7 +65,7 @@ type place struct {
 // A conn is a connection in the pool. Its fields are guarded by place.mu.
 type conn struct {
 	place     *place
-	d         *pipeline.Driver
+	d         driver
 	dialed    *dialed
 	inFlight  int         // exchanges assigned that have not left
 	line      []*exchange // these exchanges, oldest first
@@ -142,11 +159,9 @@ func (t *Transport) depth() int {
 // the request's Cancel allow. p.mu is held, and given up.
 func (p *place) reserve(ctx context.Context, x *exchange) error {
 	defer p.mu.Unlock()
-	if c := p.choose(x); c != nil {
-		p.assign(x, c)
+	if p.ask(x, time.Now()) != nil {
 		return nil
 	}
-	p.enqueue(x)
 	var err error
 	for x.waiting {
 		if err != nil && !x.bound {
@@ -171,15 +186,30 @@ func (p *place) reserve(ctx context.Context, x *exchange) error {
 	return x.err
 }
 
-// enqueue has x wait; p.mu is held.
-func (p *place) enqueue(x *exchange) {
-	x.waiting, x.since = true, time.Now()
-	if x.shares() {
-		p.shared.push(x)
-	} else {
-		p.alone.push(x)
+// ask returns the connection on which x has got a place, or nil if x waits. Those
+// who wait come first. p.mu is held.
+func (p *place) ask(x *exchange, now time.Time) *conn {
+	if x.arrived.IsZero() {
+		x.arrived = now
 	}
-	p.provide()
+	queue := &p.alone
+	if x.shares() {
+		queue = &p.shared
+		x.gap, p.asked = now.Sub(p.asked), now
+	}
+	if queue.first == nil {
+		if c := p.choose(x, now); c != nil {
+			p.assign(x, c, now)
+			if c.inFlight > p.known.packed() {
+				p.provide(now)
+			}
+			return c
+		}
+	}
+	x.waiting, x.since = true, now
+	queue.push(x)
+	p.dispatch(now)
+	return nil
 }
 
 // forget takes x out of the queue it waits in; p.mu is held.
@@ -193,8 +223,7 @@ func (p *place) forget(x *exchange) {
 }
 
 // assign gives x a place in c's queue; p.mu is held.
-func (p *place) assign(x *exchange, c *conn) {
-	now := time.Now()
+func (p *place) assign(x *exchange, c *conn, now time.Time) {
 	x.reused, x.wasIdle = c.reused, c.reused && c.inFlight == 0
 	if c.inFlight == 0 {
 		c.turn = now
@@ -217,7 +246,7 @@ func (p *place) assign(x *exchange, c *conn) {
 	}
 	x.conn = c
 	if c.inFlight == 2 {
-		p.tick()
+		p.tick(now)
 	}
 }
 
@@ -237,35 +266,35 @@ func (x *exchange) wake() {
 
 // dispatch assigns connections to those who wait, oldest first, and provides more
 // connections if they are needed. p.mu is held.
-func (p *place) dispatch() {
+func (p *place) dispatch(now time.Time) {
 	p.bar()
 	alone, shared := p.alone.first != nil, p.shared.first != nil
 	for alone || shared {
 		if alone && (!shared || p.aloneIsNext()) {
-			alone = p.serve(&p.alone) && p.alone.first != nil
+			alone = p.serve(&p.alone, now) && p.alone.first != nil
 		} else {
-			shared = p.serve(&p.shared) && p.shared.first != nil
+			shared = p.serve(&p.shared, now) && p.shared.first != nil
 		}
 	}
-	p.provide()
+	p.provide(now)
 }
 
 // aloneIsNext reports whether the oldest of those who wait for a connection of
 // their own has waited longer than all who share. p.mu is held, and somebody
 // waits in both queues.
-func (p *place) aloneIsNext() bool { return p.alone.first.since.Before(p.shared.first.since) }
+func (p *place) aloneIsNext() bool { return p.alone.first.arrived.Before(p.shared.first.arrived) }
 
 // serve assigns a connection to the oldest in q, if there is one for it.
 // p.mu is held.
-func (p *place) serve(q *exchangeQueue) bool {
-	c := p.choose(q.first)
+func (p *place) serve(q *exchangeQueue, now time.Time) bool {
+	c := p.choose(q.first, now)
 	if c == nil {
 		return false
 	}
 	x := q.pop()
-	p.assign(x, c)
+	p.assign(x, c, now)
 	if x.shares() && c.proof == proofPair && c.inFlight == 1 {
-		p.pairUp(x, c)
+		p.pairUp(x, c, now)
 	}
 	x.settle()
 	p.bar()
@@ -275,15 +304,15 @@ func (p *place) serve(q *exchangeQueue) bool {
 // pairUp has x, alone on c, bring the next in the queue along: a pair in one write
 // shows whether the peer can pipeline. The second is told when the first has
 // submitted both. p.mu is held.
-func (p *place) pairUp(x *exchange, c *conn) {
+func (p *place) pairUp(x *exchange, c *conn, now time.Time) {
 	second := p.shared.first
-	if second == nil || second.route.addr != c.origin || !p.known.canPipeline(time.Now()) ||
+	if second == nil || second.route.addr != c.origin || !p.known.canPipeline(now) ||
 		!x.out.rescuable || !second.out.rescuable ||
 		httptrace.ContextClientTrace(x.out.req.Context()) != nil { // whose hooks may take any time
 		return
 	}
 	p.shared.remove(second)
-	p.assign(second, c)
+	p.assign(second, c, now)
 	c.oneWrite = true
 	second.bound = true
 	x.second = second
@@ -325,7 +354,7 @@ func (c *conn) left(call *pipeline.Call) {
 			for _, before := range c.line[:i] {
 				before.joined = true // it was submitted later, by whoever was assigned it first
 			}
-			p.learnAnswer(c, x)
+			p.learnAnswer(c, x, time.Now())
 			p.leave(c, i)
 			return
 		}
@@ -345,7 +374,7 @@ func (p *place) leave(c *conn, i int) {
 		}
 	}
 	if p.shared.first != nil || p.alone.first != nil {
-		p.dispatch()
+		p.dispatch(time.Now())
 	}
 	if c.inFlight == 0 && !c.ended && !c.closing {
 		p.t.pool.becameIdle(c)
@@ -370,7 +399,7 @@ func (c *conn) open(x *exchange) {
 	defer p.mu.Unlock()
 	if c.proof == proofOpen && len(c.line) == 1 && c.line[0] == x {
 		c.exclusive = false
-		p.dispatch()
+		p.dispatch(time.Now())
 	}
 }
 
@@ -391,15 +420,15 @@ func (c *conn) endedBy(err error) {
 		}
 	}
 	p.learnEnd(c, err)
-	p.dispatch()
+	p.dispatch(time.Now())
 }
 
 // provide dials for those who wait, if that helps them; p.mu is held.
-func (p *place) provide() {
+func (p *place) provide(now time.Time) {
 	limit := p.t.MaxConnsPerHost
 	p.discardSpent()
-	for need := p.needed(); p.dialing < need && (limit <= 0 || p.total() < limit); {
-		if len(p.conns) > 0 && p.known.dialsFail(time.Now(), p.dialing) {
+	for need := p.needed(now); p.dialing < need && (limit <= 0 || p.total() < limit); {
+		if len(p.conns) > 0 && p.known.dialsFail(now, p.dialing) {
 			break // the timer comes back to it
 		}
 		x := p.undialed()
@@ -410,7 +439,7 @@ func (p *place) provide() {
 	}
 	p.makeRoom()
 	p.bar()
-	p.tick()
+	p.tick(now)
 }
 
 // makeRoom closes an idle connection for who waits for a fresh one, when there can
@@ -447,7 +476,8 @@ func (p *place) bar() {
 }
 
 // undialed returns who has waited longest without that a dial was begun for it; or
-// if all have one, who has waited longest. p.mu is held, and somebody waits.
+// if all have one, who has waited longest; or one of those who crowd a connection,
+// if nobody waits. p.mu is held.
 func (p *place) undialed() *exchange {
 	var oldest *exchange
 	for _, q := range []*exchangeQueue{&p.alone, &p.shared} {
@@ -460,6 +490,9 @@ func (p *place) undialed() *exchange {
 			}
 		}
 	}
+	if oldest == nil {
+		return slices.MaxFunc(p.conns, func(a, b *conn) int { return len(a.line) - len(b.line) }).line[0]
+	}
 	return oldest
 }
 
@@ -470,6 +503,7 @@ func (p *place) dial(x *exchange, ctx context.Context, r route) {
 	d, err := p.t.dialRoute(ctx, r)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	now := time.Now()
 	p.dialing--
 	var c *conn
 	switch {
@@ -478,15 +512,15 @@ func (p *place) dial(x *exchange, ctx context.Context, r route) {
 	case d.alt != nil:
 		p.switchTo(d)
 	default:
-		p.known.dialed(time.Since(began))
+		p.known.dialed(now.Sub(began))
 		c = p.add(d)
 		if x.waiting && !x.bound {
 			p.forget(x)
-			p.assign(x, c)
+			p.assign(x, c, now)
 			x.settle()
 		}
 	}
-	p.dispatch()
+	p.dispatch(now)
 	if c != nil && c.inFlight == 0 {
 		p.t.pool.becameIdle(c) // who wanted it has found another, or has given up
 	}
@@ -503,8 +537,12 @@ func (t *Transport) driverOptions() *pipeline.Options {
 // add puts a new connection into the pool; p.mu is held.
 func (p *place) add(d *dialed) *conn {
 	c := &conn{place: p, dialed: d}
-	opts := p.t.driverOptions()
-	c.d = pipeline.NewDriver(d.conn, opts, pipeline.Hooks{Left: c.left, Ended: c.endedBy})
+	hooks := pipeline.Hooks{Left: c.left, Ended: c.endedBy}
+	if simulate := p.t.pool.simulate; simulate != nil {
+		c.d = simulate(c, hooks)
+	} else {
+		c.d = pipeline.NewDriver(d.conn, p.t.driverOptions(), hooks)
+	}
 	p.conns = append(p.conns, c)
 	return c
 }
@@ -543,17 +581,27 @@ func (x *exchange) fail(err error) {
 	x.settle()
 }
 
-// An exchangeQueue holds exchanges that wait, oldest first.
+// An exchangeQueue holds exchanges that wait, oldest first. Who waits again, after
+// an attempt that failed, has its old place.
 type exchangeQueue struct{ first, last *exchange }
 
 func (q *exchangeQueue) push(x *exchange) {
-	x.before, x.behind = q.last, nil
-	if q.last != nil {
-		q.last.behind = x
+	before := q.last
+	for before != nil && before.arrived.After(x.arrived) {
+		before = before.before
+	}
+	x.before, x.behind = before, q.first
+	if before != nil {
+		x.behind = before.behind
+		before.behind = x
 	} else {
 		q.first = x
 	}
-	q.last = x
+	if x.behind != nil {
+		x.behind.before = x
+	} else {
+		q.last = x
+	}
 }
 
 func (q *exchangeQueue) pop() *exchange {

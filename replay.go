@@ -23,7 +23,7 @@ func (rt *roundTrip) again(x *exchange, err error) (*exchange, error) {
 	if failed.Answered == 0 {
 		rt.tries++
 	}
-	next := &exchange{solo: x.solo || x.silent || failed == errMisplaced}
+	next := &exchange{arrived: x.arrived, solo: x.solo || x.silent || failed == errMisplaced}
 	if failed.Head {
 		rt.deaths++
 		next.solo, next.fresh = true, true

@@ -36,22 +36,24 @@ type exchange struct {
 
 	// Guarded by place.mu, until it has a connection.
 	conn           *conn
-	alt            altConn     // in place of conn
-	err            error       // in place of both
-	waiting        bool        // in a queue of the place
-	bound          bool        // is about to be submitted by another
-	dials          bool        // a dial was begun for it
-	since          time.Time   // in the queue
-	assigned       time.Time   // to conn
-	second         *exchange   // has to be submitted together with this one
-	rescued        bool        // was told to go elsewhere
-	silent         bool        // got no answer among others, and goes alone next
-	joined         bool        // others were in flight when it got its connection
-	followed       bool        // another got the place behind it
-	nth            int         // which exchange of its connection it is, from 1
-	inPipe         atomic.Bool // was submitted
-	canceled       atomic.Bool // by CancelRequest
-	before, behind *exchange   // in the queue
+	alt            altConn       // in place of conn
+	err            error         // in place of both
+	waiting        bool          // in a queue of the place
+	bound          bool          // is about to be submitted by another
+	dials          bool          // a dial was begun for it
+	since          time.Time     // in the queue
+	arrived        time.Time     // when the first attempt asked for a connection
+	gap            time.Duration // since another one had asked for a place on a connection
+	assigned       time.Time     // to conn
+	second         *exchange     // has to be submitted together with this one
+	rescued        bool          // was told to go elsewhere
+	silent         bool          // got no answer among others, and goes alone next
+	joined         bool          // others were in flight when it got its connection
+	followed       bool          // another got the place behind it
+	nth            int           // which exchange of its connection it is, from 1
+	inPipe         atomic.Bool   // was submitted
+	canceled       atomic.Bool   // by CancelRequest
+	before, behind *exchange     // in the queue
 
 	reused, wasIdle bool // for the trace
 	idleTime        time.Duration

@@ -1,5 +1,7 @@
 package httppipe
 
+import "time"
+
 // A place whose origin speaks another protocol than HTTP/1.1 leaves its requests
 // to connections of that. The place only keeps count of them, and hands them to
 // those who wait.
@@ -55,5 +57,5 @@ func (p *place) altChanged(alt altConn) {
 	} else {
 		p.assignAlt(alt)
 	}
-	p.dispatch()
+	p.dispatch(time.Now())
 }

@@ -81,7 +81,7 @@ func TestLatePairIsNoProof(t *testing.T) {
 		for range 3 {
 			b := client.Get("/b")
 			c := client.Get("/c")
-			time.Sleep(10 * time.Millisecond) // the second has waited long enough
+			time.Sleep(2 * time.Millisecond) // the second has waited long enough
 			d := client.Get("/d")
 			time.Sleep(10 * time.Millisecond)
 			conn.WantRequests(map[bool][]string{true: {"GET /a", "GET /b", "GET /c"}, false: {"GET /b", "GET /c"}}[a != nil]...)

@@ -1,0 +1,293 @@
+package httppipe
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/httppipe/httppipe/pipeline"
+)
+
+// proof says how far a connection is trusted with pipelining. Each goes through
+// the steps again, because one origin may be many servers.
+type proof uint8
+
+const (
+	proofAlone proof = iota // nothing has been answered: one request alone
+	proofPair               // one was: a pair of safe requests
+	proofOpen               // both were: as deep as it pays
+)
+
+// Bounds of what is learnt, and what is assumed before that.
+const (
+	// minQueue is the least time that a request may be expected to wait behind
+	// others on its connection. Below that, more connections only make each write
+	// smaller.
+	minQueue = 500 * time.Microsecond
+
+	// minPatience is the least time after which an answer is late, and minUsual the
+	// least after which nothing more is sent behind it. Less is the noise of a busy
+	// machine.
+	minPatience = 2 * time.Millisecond
+	minUsual    = 500 * time.Microsecond
+
+	// unknownUsual is assumed of an origin that has answered once.
+	unknownUsual = 5 * time.Millisecond
+
+	// minPairWait is the least time that a pair may be silent.
+	minPairWait = 250 * time.Millisecond
+
+	// maxStrikes is how many pairs may break their connection, or get no answer
+	// where one alone gets one, until the origin counts as unable to pipeline.
+	maxStrikes = 2
+
+	// convictedFor is how long that lasts.
+	convictedFor = 10 * time.Minute
+
+	// rescueShare is how much of a rescue each answer pays for, and rescueCredit
+	// how much can be saved up: a slow server must not get its work twice.
+	rescueShare  = 0.05
+	rescueCredit = 16
+
+	// tailMemory is how many answers the share of late ones is taken over, about.
+	tailMemory = 512
+
+	// maxDialPause bounds the pause after dials that failed.
+	maxDialPause = time.Second
+)
+
+// knowledge is what a place has taught us; it is guarded by place.mu.
+//
+// The service of an answer is what it took beyond the round trip and the answers
+// before it.
+type knowledge struct {
+	rtt     time.Duration // the shortest time that an answer took, or a connection
+	dial    time.Duration // mean of the times that connections took
+	known   bool          // there was an answer: what follows has a meaning
+	service time.Duration // mean of the services, late ones cut off at patience
+	usual   time.Duration // 19 of 20 services are shorter
+	tail    float64       // share of late answers
+	excess  time.Duration // mean service of these
+	credit  float64       // rescues that have been paid for
+
+	strikes  int           // see maxStrikes
+	accused  bool          // a pair was silent: how long does one alone take?
+	pairWait time.Duration // how long a pair may be silent
+	serial   time.Time     // until when the origin is spoken to one request at a time
+	most     int           // exchanges after which it closes connections; 0: unknown
+
+	dialFailures int // in a row
+	dialAfter    time.Time
+}
+
+// dialed takes note of how long a connection took.
+func (k *knowledge) dialed(took time.Duration) {
+	k.dialFailures = 0
+	if k.rtt == 0 || took < k.rtt {
+		k.rtt = took
+	}
+	if k.dial == 0 {
+		k.dial = took
+	}
+	k.dial += (took - k.dial) / 8
+}
+
+// dialFailed puts off the next dial: a little longer each time, and not all at once.
+func (k *knowledge) dialFailed(now time.Time) {
+	pause := min(maxDialPause, 10*time.Millisecond<<min(k.dialFailures, 10))
+	k.dialFailures++
+	k.dialAfter = now.Add(pause/2 + rand.N(pause/2))
+}
+
+// dialsFail reports whether another dial should wait because of those that failed.
+func (k *knowledge) dialsFail(now time.Time, dialing int) bool {
+	return now.Before(k.dialAfter) || k.dialFailures > 0 && dialing > 0
+}
+
+// convict takes note of a pair that has broken its connection, or was silent where
+// one alone was not.
+func (k *knowledge) convict(now time.Time) {
+	if k.strikes++; k.strikes >= maxStrikes {
+		k.strikes = 0
+		k.serial = now.Add(convictedFor)
+	}
+}
+
+// canPipeline reports whether more than one request may be in flight.
+func (k *knowledge) canPipeline(now time.Time) bool { return now.After(k.serial) }
+
+// answered takes note of an answer that came took after its request was assigned,
+// and gap after the answer before it, or after the assignment if there was none.
+func (k *knowledge) answered(took, gap time.Duration) {
+	if gap >= took && (k.rtt == 0 || took < k.rtt) {
+		k.rtt = took // it was alone
+	}
+	service := max(0, min(gap, took-k.rtt))
+	k.credit = min(rescueCredit, k.credit+rescueShare)
+	if !k.known {
+		k.known = true
+		k.service, k.usual = service, max(unknownUsual, service)
+		return
+	}
+	k.learnTail(service)
+	k.service += (min(service, k.usual) - k.service) / 16
+	// One that took very long says no more than one that took a little too long:
+	// the usual time goes up by 19 parts or down by one, in balance if one of 20
+	// is longer.
+	const part = 1. / 128
+	if step := float64(k.usual) * part; service > k.usual {
+		k.usual += time.Duration(19 * step)
+	} else {
+		k.usual = max(minUsual, k.usual-time.Duration(step))
+	}
+}
+
+// learnTail takes note of whether a service was late; others who waited behind it
+// know that.
+func (k *knowledge) learnTail(service time.Duration) {
+	k.tail -= k.tail / tailMemory
+	if service > k.patience() {
+		k.tail += 1. / tailMemory
+		k.excess += (service - k.excess) / 8
+	}
+}
+
+// patience is how long a service may take until it is late: those behind are then
+// sent elsewhere.
+func (k *knowledge) patience() time.Duration {
+	if !k.known {
+		return 4 * unknownUsual
+	}
+	return max(minPatience, 3*k.usual)
+}
+
+// queue is how long a request may be expected to wait behind others while there
+// could be more connections: little, compared with the round trip that it takes.
+// So slow handlers are spread as with net/http.
+func (k *knowledge) queue() time.Duration { return max(minQueue, k.rtt/4) }
+
+// packed is how many requests may be in flight on a connection while there could
+// be more. Each adds its service to the time that the next one is expected to wait,
+// and the chance that it is late and that one has to go elsewhere.
+func (k *knowledge) packed() int {
+	rescue := min(k.excess, k.patience()+k.rtt+k.service)
+	return min(k.rescuable(), 1+quotient(k.queue(), k.service+k.risk(rescue)))
+}
+
+// filled is how many requests may be in flight on a connection when there can be
+// no more: as many as keep it busy. Whatever exceeds that is better bound late.
+func (k *knowledge) filled() int {
+	return min(k.rescuable(), 2+quotient(k.rtt+minQueue, k.service+k.risk(k.excess)))
+}
+
+// crowded is how many requests may be in flight on a connection while another is
+// being dialed: more of them would wait longer than for that.
+func (k *knowledge) crowded() int {
+	return 1 + quotient(k.dial, k.service+k.risk(k.excess))
+}
+
+// risk is how long an answer holds up the next one by being late, on average, if
+// that loses so much when it is.
+func (k *knowledge) risk(lost time.Duration) time.Duration {
+	return time.Duration(k.tail * float64(lost))
+}
+
+// rescuable is how many requests may be in flight on a connection so that all
+// those who wait behind an answer that turns out late can be rescued: the longer
+// the tail, the fewer. On average there are two thirds of the most.
+func (k *knowledge) rescuable() int {
+	if k.tail == 0 {
+		return math.MaxInt16
+	}
+	return 1 + int(min(math.MaxInt16, 1.5*rescueShare/k.tail))
+}
+
+// quotient is a/b, and very many for b that is nearly nothing.
+func quotient(a, b time.Duration) int {
+	if b <= a/math.MaxInt16 {
+		return math.MaxInt16
+	}
+	return int(a / b)
+}
+
+// pairPause is how long a request waits for another with which it could prove that
+// the peer can pipeline, before it joins one that is in flight.
+func (k *knowledge) pairPause() time.Duration { return max(minTick, k.rtt/4) }
+
+// patienceWithPair is how long a pair may be silent.
+func (k *knowledge) patienceWithPair() time.Duration {
+	return max(minPairWait, 8*k.rtt, k.pairWait)
+}
+
+// judge compares an answer to a request alone, after a pair was silent: if it came
+// in time, the pair was the reason; if not, the origin is slow, and pairs are
+// given more time.
+func (k *knowledge) judge(took time.Duration, now time.Time) {
+	if !k.accused {
+		return
+	}
+	k.accused = false
+	if took < k.patienceWithPair() {
+		k.convict(now)
+	} else {
+		k.pairWait = 2 * took
+	}
+}
+
+// learnAnswer takes note that x has left c; p.mu is held.
+func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
+	took, gap := now.Sub(x.assigned), now.Sub(c.turn)
+	c.turn = now
+	if c.ended || x.call.Response.StatusCode == 0 {
+		return // it was lost, or nobody wanted the answer
+	}
+	p.known.answered(took, gap)
+	if x.call.Complete() {
+		c.keep.heed(x.nth, x.call.Response.Header)
+	}
+	c.answered++
+	if c.answered > p.known.most {
+		p.known.most = 0
+	}
+	if c.proof == proofAlone {
+		c.proof = proofPair
+		p.known.judge(took, now)
+	}
+	if c.pair > 0 {
+		// Some origins lose one of two that arrive in one segment, and no others.
+		if c.pair--; c.pair == 0 && (c.oneWrite || x.out.vouched) {
+			c.proof = proofOpen
+			p.known.strikes = 0
+		}
+	}
+}
+
+// learnEnd takes note that c has ended; p.mu is held.
+func (p *place) learnEnd(c *conn, err error) {
+	now := time.Now()
+	switch {
+	case errors.Is(err, pipeline.ErrSurplus):
+		// It sends what nobody asked for: never let that meet a request.
+		p.known.serial = now.Add(convictedFor)
+	case c.pair > 0 && !errors.Is(err, pipeline.ErrRetired) && !errors.Is(err, net.ErrClosed):
+		p.known.convict(now) // the peer has ended it, and did not say that it would
+	}
+}
+
+// learnClose takes note that the origin closes c in good order, after its answer to
+// x: nothing is sent beyond as many from now on.
+func (c *conn) learnClose(x *exchange) {
+	p := c.place
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := c.answered
+	if slices.Contains(c.line, x) {
+		n++ // its content is still to be read
+	}
+	if n > 1 {
+		p.known.most = n
+	}
+}

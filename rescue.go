@@ -1,0 +1,172 @@
+package httppipe
+
+import (
+	"slices"
+	"time"
+
+	"github.com/httppipe/httppipe/pipeline"
+)
+
+const (
+	// rescueAnyway is how late an answer may be until those behind it are sent
+	// elsewhere without regard to what has been paid for.
+	rescueAnyway = time.Second
+
+	// minSilence is the least time that a head which was sent first may get no
+	// answer because of those behind it.
+	minSilence = 10 * time.Second
+
+	// maxSkipped is how many times in a row a timer that comes late itself is
+	// taken for the reason why answers are.
+	maxSkipped = 2
+
+	// minTick is how soon the timer comes at the earliest, and how much too late it
+	// may come.
+	minTick = time.Millisecond
+)
+
+// tick sees to it that there is another look when a head becomes late, as long as
+// somebody waits for a connection or behind another. p.mu is held.
+func (p *place) tick(now time.Time) {
+	if p.ticking || p.shared.first == nil && p.alone.first == nil && !p.behind() {
+		return
+	}
+	p.ticking = true
+	wait := p.untilLate(now)
+	p.tickAt = now.Add(wait)
+	if p.timer == nil {
+		p.timer = time.AfterFunc(wait, p.tock)
+	} else {
+		p.timer.Reset(wait)
+	}
+}
+
+// untilLate is how long to wait for the next look: until a head becomes late, if it
+// stays the head, and not longer than that would take anew; or until somebody has
+// waited long enough to join an unproven pair. p.mu is held.
+func (p *place) untilLate(now time.Time) time.Duration {
+	wait := p.known.patience()
+	if p.shared.first != nil {
+		wait = min(wait, p.known.pairPause())
+	}
+	for _, c := range p.conns {
+		if c.inFlight == 0 {
+			continue
+		}
+		if left := p.known.patience() - p.waits(c, now); left >= 0 {
+			wait = min(wait, left)
+		}
+	}
+	return max(minTick, wait)
+}
+
+// behind reports whether a request is behind another, or was when it was sent.
+// p.mu is held.
+func (p *place) behind() bool {
+	for _, c := range p.conns {
+		if c.inFlight > 1 || c.inFlight > 0 && (c.pair > 0 || c.line[0].joined) {
+			return true
+		}
+	}
+	return false
+}
+
+// tock sends those elsewhere who wait behind a late answer, and gives connections
+// to those who wait for one.
+func (p *place) tock() {
+	p.mu.Lock()
+	p.ticking = false
+	now := time.Now()
+	if now.Sub(p.tickAt) > max(minTick, p.known.patience()/2) && p.skipped < maxSkipped {
+		// This process had no time to run: it may be late, and not the origin.
+		p.skipped++
+		p.dispatch(now)
+		p.mu.Unlock()
+		return
+	}
+	p.skipped = 0
+	rescued, silent := p.rescue(now), p.silenced(now)
+	p.dispatch(now)
+	p.mu.Unlock()
+	for _, x := range rescued {
+		// Its answer may have begun by now: then that is its own.
+		if x.conn.d.Withdraw(&x.call, &pipeline.CallError{Err: pipeline.ErrStalled, Answered: 1}) {
+			p.t.stats.rescues.Add(1)
+		}
+	}
+	for _, c := range silent {
+		c.d.Close()
+	}
+}
+
+// rescue chooses those behind late heads who are sent elsewhere, those first who
+// wait longest: as many as have been paid for, or all if they have waited very
+// long. p.mu is held.
+func (p *place) rescue(now time.Time) (rescued []*exchange) {
+	if !p.hasRoom(now) {
+		return nil // there is no elsewhere
+	}
+	for _, c := range p.conns {
+		if c.inFlight < 2 || c.ended || c.pair > 0 || !p.late(c, now) {
+			continue
+		}
+		for _, x := range c.line[1:] {
+			if !x.rescued && x.inPipe.Load() && x.out.rescuable {
+				rescued = append(rescued, x)
+			}
+		}
+	}
+	slices.SortFunc(rescued, func(a, b *exchange) int { return a.arrived.Compare(b.arrived) })
+	rescued = slices.DeleteFunc(rescued, func(x *exchange) bool { return !p.pay(x, now) })
+	return rescued
+}
+
+// pay reports whether x may be rescued, and takes what that costs. p.mu is held.
+func (p *place) pay(x *exchange, now time.Time) bool {
+	if p.known.credit < 1 && p.waits(x.conn, now) <= rescueAnyway {
+		return false
+	}
+	p.known.credit = max(0, p.known.credit-1)
+	x.rescued = true
+	return true
+}
+
+// hasRoom reports whether another connection could take a request, or be dialed.
+// p.mu is held.
+func (p *place) hasRoom(now time.Time) bool {
+	return !p.full() || slices.ContainsFunc(p.conns, func(c *conn) bool {
+		return !c.exclusive && !c.ended && !c.closing && !p.late(c, now)
+	})
+}
+
+// silenced returns the connections that pipelining may have silenced, and has their
+// heads go alone. p.mu is held.
+func (p *place) silenced(now time.Time) (silent []*conn) {
+	for _, c := range p.conns {
+		if c.inFlight > 0 && !c.ended && p.silent(c, now) {
+			p.known.accused = true
+			c.line[0].silent = true
+			silent = append(silent, c)
+		}
+	}
+	return silent
+}
+
+// silent reports whether c's head, which was sent behind another or with another
+// behind it, has waited so long that pipelining may be the reason. Behind a
+// response that is being read, the Driver knows what to do. p.mu is held.
+func (p *place) silent(c *conn, now time.Time) bool {
+	head, wait := c.line[0], p.known.patienceWithPair()
+	switch {
+	case c.pair > 0:
+	case head.joined:
+		wait = max(wait, rescueAnyway)
+	case c.inFlight > 1:
+		wait = max(wait, minSilence)
+	default:
+		return false
+	}
+	// The head may have been submitted behind others in the line.
+	begun := func(x *exchange) bool { return x.call.Settled() }
+	return p.waits(c, now) > wait && !slices.ContainsFunc(c.line, begun)
+}

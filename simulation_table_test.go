@@ -1,0 +1,105 @@
+package httppipe
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	simulated = flag.Duration("simulated", 0, "how long each workload of TestSimulation lasts, in virtual time (default: short)")
+	tableFile = flag.String("simulationtable", "", "where TestSimulation writes its table")
+)
+
+// usualWithTail takes 1 ms at the median, and over 100 ms for one request in a
+// hundred: two in a hundred take from 10 ms to 1 s.
+var usualWithTail = mixed(lognormal(time.Millisecond, .5), logUniform(10*time.Millisecond, time.Second), 2)
+
+// quickWithTail is what the benchmarks' origin takes: 100 ms for one request in a
+// hundred.
+var quickWithTail = mixed(lognormal(60*time.Microsecond, .3), always(100*time.Millisecond), 1)
+
+const (
+	far  = 50 * time.Millisecond
+	near = 100 * time.Microsecond
+)
+
+// Each workload has bounds that httppipe keeps, in comparison with net/http's
+// policy and the same requests.
+var workloads = []struct {
+	workload
+	seconds int     // of virtual time, for the short form
+	p99     float64 // at most, net/http's = 1; 0 where it lies between quick and slow ones
+	dials   float64 // at most, net/http's = 1
+	late    float64 // at most, of 1
+}{
+	{workload{name: "far, 1 ms, 1 % over 100 ms", rtt: far, service: usualWithTail,
+		rates: []float64{10, 40, 160, 640, 10, 40, 160, 640}}, 40, 1.8, .4, .03},
+	{workload{name: "the same, 8 connections to each", rtt: far, service: usualWithTail, limit: 8,
+		rates: []float64{10, 40, 160, 10, 40, 160}}, 20, .5, 1, .04},
+	{workload{name: "far, lognormal, 1 % over 100 ms", rtt: far, service: lognormal(time.Millisecond, 1.98),
+		rates: []float64{10, 40, 160, 640, 10, 40, 160, 640}}, 15, 1.6, 1, .05},
+	{workload{name: "far, slow handlers (200 ms)", rtt: far, service: lognormal(200*time.Millisecond, .5),
+		rates: []float64{10, 40, 160, 10, 40, 160}}, 50, 1.06, 1.1, .03},
+	{workload{name: "near, 2000/s, 1 % 100 ms, 8 connections", rtt: near, service: quickWithTail, limit: 8,
+		rates: []float64{2000}}, 10, 0, 1.2, .001},
+	{workload{name: "near, 64 callers, 1 % 100 ms, 8 connections", rtt: near, service: quickWithTail, limit: 8,
+		callers: 64}, 4, 1.1, 1.2, .015},
+	{workload{name: "near, 64 callers, 2 ms", rtt: near, service: lognormal(2*time.Millisecond, .3),
+		callers: 64}, 1, 1.05, 1.1, 0},
+}
+
+// What the scheduler makes of requests, in comparison with what net/http does with
+// the same ones: see docs/scheduling.md, whose table this test writes when it is
+// told to.
+func TestSimulation(t *testing.T) {
+	var table io.Writer = io.Discard
+	if *tableFile != "" {
+		f, err := os.Create(*tableFile)
+		require.NoError(t, err)
+		defer f.Close()
+		table = f
+	}
+	fmt.Fprintln(table, "| workload | policy | requests | p50 ms | p90 ms | p99 ms | p99.9 ms | 50 ms late | dials | most connections | sent twice |")
+	fmt.Fprintln(table, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+	for _, w := range workloads {
+		t.Run(w.name, func(t *testing.T) {
+			long := time.Duration(w.seconds) * time.Second
+			if *simulated > 0 {
+				long = *simulated
+			}
+			if w.callers > 0 {
+				long = min(long, time.Minute) // they ask as fast as they can
+			}
+			theirs, ours := w.plain(1, long), w.simulate(t, 1, long)
+			theirs.row(table, w.name, "net/http")
+			ours.row(table, "", "httppipe")
+			require.GreaterOrEqual(t, float64(len(ours.latencies)), .97*float64(len(theirs.latencies)))
+			if w.p99 > 0 {
+				require.LessOrEqual(t, ours.quantile(.99).Seconds(), w.p99*theirs.quantile(.99).Seconds())
+			}
+			require.LessOrEqual(t, float64(ours.dials), w.dials*float64(theirs.dials)+1)
+			require.LessOrEqual(t, ours.lateShare(), w.late)
+			require.LessOrEqual(t, ours.twice(), .05)
+		})
+	}
+}
+
+func (o *outcome) row(w io.Writer, workload, policy string) {
+	ms := func(q float64) float64 { return float64(o.quantile(q)) / 1e6 }
+	fmt.Fprintf(w, "| %s | %s | %d | %.4g | %.4g | %.4g | %.4g | %.2f %% | %d | %d | %.1f %% |\n", workload, policy,
+		len(o.latencies), ms(.5), ms(.9), ms(.99), ms(.999), 100*o.lateShare(), o.dials, o.peak, 100*o.twice())
+}
+
+// A simulation has no other source of chance than its seed.
+func TestSimulationReplays(t *testing.T) {
+	w := workloads[0]
+	a, b := w.simulate(t, 7, 5*time.Second), w.simulate(t, 7, 5*time.Second)
+	require.Equal(t, a, b)
+	require.NotEqual(t, a, w.simulate(t, 8, 5*time.Second))
+}

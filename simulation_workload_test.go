@@ -1,0 +1,98 @@
+package httppipe
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// A workload is what a simulation asks of origins that handle one request at a time
+// on each connection, and any number of connections.
+type workload struct {
+	name    string
+	rtt     time.Duration
+	service service
+	rates   []float64 // requests/s to each origin, at random times
+	callers int       // in place of rates: so many, each with one request at a time
+	limit   int       // connections per origin; 0 for no limit
+}
+
+// A service draws how long an origin takes for a request.
+type service func(*rand.Rand) time.Duration
+
+// A demand is one request of a workload.
+type demand struct {
+	origin  int
+	at      time.Duration
+	service time.Duration
+}
+
+// demands draws what is asked of the origins until end: the same for each policy.
+func (w *workload) demands(seed uint64, end time.Duration) (all []demand) {
+	for origin, rate := range w.rates {
+		rng := rand.New(rand.NewPCG(seed, uint64(origin)))
+		at := time.Duration(0)
+		for {
+			at += time.Duration(rng.ExpFloat64() / rate * float64(time.Second))
+			if at > end {
+				break
+			}
+			all = append(all, demand{origin, at, w.service(rng)})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b demand) int { return int(a.at - b.at) })
+	return all
+}
+
+// lognormal has this median; the greater sigma, the longer the tail.
+func lognormal(median time.Duration, sigma float64) service {
+	return func(r *rand.Rand) time.Duration {
+		return time.Duration(float64(median) * math.Exp(sigma*r.NormFloat64()))
+	}
+}
+
+// mixed is rare in so many of a hundred requests.
+func mixed(usual, rare service, percent int) service {
+	return func(r *rand.Rand) time.Duration {
+		if r.IntN(100) < percent {
+			return rare(r)
+		}
+		return usual(r)
+	}
+}
+
+func always(d time.Duration) service { return func(*rand.Rand) time.Duration { return d } }
+
+// logUniform is in each power of ten between least and most as often as in any other.
+func logUniform(least, most time.Duration) service {
+	return func(r *rand.Rand) time.Duration {
+		return time.Duration(float64(least) * math.Pow(float64(most)/float64(least), r.Float64()))
+	}
+}
+
+// An outcome is what a policy has made of a workload.
+type outcome struct {
+	latencies []time.Duration // sorted
+	late      int             // answers that took 50 ms longer than a connection of their own takes
+	dials     int
+	peak      int // the most connections at a time
+	copies    int // requests sent
+}
+
+// answer takes note that the answer to a request came after took.
+func (o *outcome) answer(w *workload, took, service time.Duration) {
+	o.latencies = append(o.latencies, took)
+	if took > w.rtt+service+50*time.Millisecond {
+		o.late++
+	}
+}
+
+func (o *outcome) quantile(q float64) time.Duration {
+	return o.latencies[int(q*float64(len(o.latencies)-1))]
+}
+
+func (o *outcome) lateShare() float64 { return float64(o.late) / float64(len(o.latencies)) }
+
+// twice is the share of requests that were sent a second time.
+func (o *outcome) twice() float64 { return float64(o.copies)/float64(len(o.latencies)) - 1 }
