@@ -197,12 +197,12 @@ func (k *knowledge) risk(lost time.Duration) time.Duration {
 
 // rescuable is how many requests may be in flight on a connection so that all
 // those who wait behind an answer that turns out late can be rescued: the longer
-// the tail, the fewer. On average there are two thirds of the most.
+// the tail, the fewer. On average there are fewer than the most.
 func (k *knowledge) rescuable() int {
 	if k.tail == 0 {
 		return math.MaxInt16
 	}
-	return 1 + int(min(math.MaxInt16, 1.5*rescueShare/k.tail))
+	return 1 + int(min(math.MaxInt16, 1.25*rescueShare/k.tail))
 }
 
 // quotient is a/b, and very many for b that is nearly nothing.

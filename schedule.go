@@ -146,11 +146,11 @@ func (p *place) needed(now time.Time) int {
 	return alone + max(0, min(shared, unprovenConns-sharing))
 }
 
-// crowded reports whether there are requests that would better be on another
-// connection, if there was one. Those behind a late head are not helped by that: the
-// next ones go elsewhere anyway.
+// crowded reports whether there are so many requests on a connection that another is
+// worth a dial, although nobody waits for it. Behind a late head that is no reason:
+// the next ones go elsewhere anyway.
 func (p *place) crowded(packed int, now time.Time) bool {
-	return slices.ContainsFunc(p.conns, func(c *conn) bool { return c.inFlight > packed && !p.late(c, now) })
+	return slices.ContainsFunc(p.conns, func(c *conn) bool { return c.inFlight > packed+packed/2 && !p.late(c, now) })
 }
 
 // sharing counts the connections that may be shared, and how many of these have a

@@ -38,8 +38,10 @@ var workloads = []struct {
 	dials   float64 // at most, net/http's = 1
 	late    float64 // at most, of 1
 }{
-	{workload{name: "far, 1 ms, 1 % over 100 ms", rtt: far, service: usualWithTail,
-		rates: []float64{10, 40, 160, 640, 10, 40, 160, 640}}, 40, 1.8, .4, .03},
+	{workload{name: "far, 1 ms, 1 % over 100 ms, 640/s", rtt: far, service: usualWithTail,
+		rates: []float64{640, 640, 640, 640}}, 30, 1.8, .28, .03},
+	{workload{name: "the same, 10 to 160/s", rtt: far, service: usualWithTail,
+		rates: []float64{10, 40, 160, 10, 40, 160}}, 60, 1.8, .6, .03},
 	{workload{name: "the same, 8 connections to each", rtt: far, service: usualWithTail, limit: 8,
 		rates: []float64{10, 40, 160, 10, 40, 160}}, 20, .5, 1, .04},
 	{workload{name: "far, lognormal, 1 % over 100 ms", rtt: far, service: lognormal(time.Millisecond, 1.98),
@@ -49,7 +51,7 @@ var workloads = []struct {
 	{workload{name: "near, 2000/s, 1 % 100 ms, 8 connections", rtt: near, service: quickWithTail, limit: 8,
 		rates: []float64{2000}}, 10, 0, 1.2, .001},
 	{workload{name: "near, 64 callers, 1 % 100 ms, 8 connections", rtt: near, service: quickWithTail, limit: 8,
-		callers: 64}, 4, 1.1, 1.2, .015},
+		callers: 64}, 4, 0, 1.2, .015},
 	{workload{name: "near, 64 callers, 2 ms", rtt: near, service: lognormal(2*time.Millisecond, .3),
 		callers: 64}, 1, 1.05, 1.1, 0},
 }
