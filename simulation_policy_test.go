@@ -117,7 +117,7 @@ func (s *plainPolicy) send(d demand) {
 	s.out.copies++
 	s.at(s.now+s.w.rtt+d.service, func() {
 		took := s.now - d.at
-		s.out.answer(s.w, took, d.service)
+		s.out.answer(s.w, d.at, took, d.service)
 		s.free(d.origin)
 		if s.w.callers > 0 && s.now < s.end {
 			s.ask(s.draw())

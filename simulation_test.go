@@ -261,7 +261,7 @@ func (d *simDriver) answer(call *simCall) {
 
 func (s *simulation) answered(r *simRequest) {
 	took := time.Since(r.began)
-	s.out.answer(s.w, took, r.service)
+	s.out.answer(s.w, r.began.Sub(s.began), took, r.service)
 	if s.w.callers > 0 && time.Since(s.began) < s.end {
 		s.ask(s.draw())
 	}

@@ -73,15 +73,25 @@ func logUniform(least, most time.Duration) service {
 
 // An outcome is what a policy has made of a workload.
 type outcome struct {
-	latencies []time.Duration // sorted
-	late      int             // answers that took 50 ms longer than a connection of their own takes
+	latencies []time.Duration // sorted; those of the beginning are left out
+	requests  int
+	late      int // answers that took 50 ms longer than a connection of their own takes
 	dials     int
 	peak      int // the most connections at a time
 	copies    int // requests sent
 }
 
-// answer takes note that the answer to a request came after took.
-func (o *outcome) answer(w *workload, took, service time.Duration) {
+// beginning is how long it takes at most until the connections are made and the
+// origins known. Requests of that time are not typical of the rest.
+const beginning = 2 * time.Second
+
+// answer takes note that the answer to a request, of which it was asked at that time,
+// came after took.
+func (o *outcome) answer(w *workload, at, took, service time.Duration) {
+	o.requests++
+	if at < beginning {
+		return
+	}
 	o.latencies = append(o.latencies, took)
 	if took > w.rtt+service+50*time.Millisecond {
 		o.late++
@@ -95,4 +105,4 @@ func (o *outcome) quantile(q float64) time.Duration {
 func (o *outcome) lateShare() float64 { return float64(o.late) / float64(len(o.latencies)) }
 
 // twice is the share of requests that were sent a second time.
-func (o *outcome) twice() float64 { return float64(o.copies)/float64(len(o.latencies)) - 1 }
+func (o *outcome) twice() float64 { return float64(o.copies)/float64(o.requests) - 1 }
