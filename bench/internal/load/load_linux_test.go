@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -80,6 +81,39 @@ func TestRunMixed(t *testing.T) {
 	res := measured(t, func(o *Options) { o.Slow, o.SlowEvery = "/slow/1", 1 })
 	if res.SlowP50 < 1000 || res.P50 != 0 || res.Late != 0 {
 		t.Errorf("%+v", res)
+	}
+}
+
+// TestPacedDoesNotWait: three times as much is asked of a connection as it can carry.
+// One caller after the other would see 10 ms each time.
+func TestPacedDoesNotWait(t *testing.T) {
+	before := runtime.NumGoroutine()
+	res := measured(t, func(o *Options) {
+		o.Name, o.Conns, o.Path, o.Rate = "nethttp-N", 1, "/slow/10", 300
+		o.WarmUp = 200 * time.Millisecond
+	})
+	if res.P50 < 50_000 || res.Conns != 1 {
+		t.Errorf("%+v", res)
+	}
+	for runtime.NumGoroutine() > before+10 { // those left behind would be counted by others
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestCold(t *testing.T) {
+	res := measured(t, func(o *Options) { o.Name, o.Conns, o.Cold = "nethttp-N", 2, true })
+	if res.Batch <= 0 || res.Conns != 2 || res.Requests%4 != 0 {
+		t.Errorf("%+v", res)
+	}
+}
+
+// TestRepeated: a client that says how often it sent again is asked.
+func TestRepeated(t *testing.T) {
+	if res := measured(t, func(o *Options) { o.Name = "httppipe" }); res.Again == nil || *res.Again < 0 || *res.Again > 1 {
+		t.Errorf("%+v", res)
+	}
+	if res := measured(t, func(*Options) {}); res.Again != nil {
+		t.Error("net/http does not say")
 	}
 }
 

@@ -11,12 +11,11 @@ import (
 // floor follows them.
 var barred = []string{"httppipe", "fasthttp-pipe", "fasthttp-pipe-rt"}
 
-// floorsOf are the devices of which the lowest is a workload's floor. With
-// little content the pump is none, because it has no callers to wake; with much
-// of it, that is no matter, and copying is.
+// floorsOf are the devices of which the lowest is a workload's floor. Where much
+// content is copied they are none: they copy it twice, which clients need not.
 func floorsOf(w workload.Workload) []string {
-	if w.Kind == workload.Upload || w.Options.Want >= 4<<10 {
-		return []string{"limit-rt", "limit-rt-lf", "rawpump"}
+	if w.Kind == workload.Upload || w.Options.Want >= 64<<10 {
+		return nil
 	}
 	return []string{"limit-rt", "limit-rt-lf"}
 }

@@ -207,3 +207,42 @@ func TestForeign(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// TestDigest: each kind of row is in the table that it belongs to, and in no other.
+func TestDigest(t *testing.T) {
+	var rows []Row
+	for _, w := range workload.All() {
+		r := Row{Workload: w}
+		for _, name := range w.Contestants {
+			r.Results = append(r.Results, result.Result{Name: name, CPU: 10, PerSecond: 5, Batch: 7, Held: 3})
+		}
+		rows = append(rows, r)
+	}
+	got := Digest(rows)
+	lines := map[string]bool{}
+	for line := range strings.Lines(got) {
+		if strings.HasPrefix(line, "| ") {
+			if lines[line] {
+				t.Errorf("twice: %s", line)
+			}
+			lines[line] = true
+		}
+	}
+	const tables = 5
+	if len(lines) != len(rows)+tables {
+		t.Errorf("%d lines for %d rows in\n%s", len(lines)-tables, len(rows), got)
+	}
+	for _, want := range []string{
+		"| 50 ms | 2 | 5.00 | 5.00 | 1.00 (1.00–1.00) | 32.0 |",
+		"| 50 ms | 8 | 7.00 | 7.00 | 7.00 |",
+		"| 2000 requests/s by a schedule | 0.00 % | 0.00 % | 0.00 % | – | 1.00 |",
+		"| per idle connection | 3 | 3 | 1.00 (1.00–1.00) |",
+	} {
+		if !lines[want+"\n"] {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if Digest(nil) != "" {
+		t.Error("tables of nothing")
+	}
+}

@@ -26,7 +26,6 @@ var series = map[string]struct{ class, label string }{
 	"nethttp":          {"s4", "net/http, 64 connections"},
 	"limit-rt":         {"s5", "floor (no client: the least a RoundTripper can do)"},
 	"limit-rt-lf":      {"s5", "floor (no client: the least a RoundTripper can do)"},
-	"rawpump":          {"s5", "floor (no client)"},
 }
 
 const style = `
