@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,20 +77,19 @@ func TestWriteFiles(t *testing.T) {
 	rows := []report.Row{{Workload: w, Results: []result.Result{
 		{Name: "nethttp", CPU: 10, PerSecond: 1}, {Name: "httppipe", CPU: 2, PerSecond: 6},
 	}}}
-	if err := writeFiles(s, rows, "## the rest\n\n", time.Now()); err != nil {
+	if err := newRun(rows, time.Now()).write(s, "## the rest\n\n"); err != nil {
 		t.Fatal(err)
 	}
 	md, err := os.ReadFile(s.markdown)
 	if err != nil || !strings.Contains(string(md), "## the rest\n") || !strings.Contains(string(md), "### get/c64: ") {
 		t.Errorf("%v in\n%s", err, md)
 	}
-	var f file
-	b, err := os.ReadFile(s.json)
-	if err == nil {
-		err = json.Unmarshal(b, &f)
+	again, err := readRun(s.json, workload.Quick())
+	if err != nil || len(again.rows) != 1 || again.rows[0].Workload.ID != "get/c64" || again.rows[0].Results[1].CPU != 2 {
+		t.Errorf("%v in %+v", err, again)
 	}
-	if err != nil || len(f.Rows) != 1 || f.Rows[0].Workload != "get/c64" || f.Rows[0].Results[1].CPU != 2 {
-		t.Errorf("%v in\n%s", err, b)
+	if again.markdown("## the rest\n\n") != string(md) {
+		t.Error("other tables from the results read back")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "cost.svg")); err != nil {
 		t.Error(err)
@@ -126,7 +124,7 @@ func TestWriteDocs(t *testing.T) {
 		{Name: "nethttp", CPU: 10, PerSecond: 1}, {Name: "httppipe", CPU: 2, PerSecond: 6},
 	}}}
 	for range 2 { // a second run leaves nothing of the first
-		if err := writeDocs(dir, rows, "", time.Now()); err != nil {
+		if err := newRun(rows, time.Now()).writeDocs(dir, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -140,5 +138,12 @@ func TestWriteDocs(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, docsDir, name)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestCommand(t *testing.T) {
+	got := command([]string{"-only", "a|b", "-json", "/somewhere", "-o", "x", "-rounds", "2", "-bar", "it's"})
+	if want := `go run ./cmd/compare -only 'a|b' -rounds 2 -bar 'it'\''s'`; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -49,6 +49,7 @@ type settings struct {
 	bars        string
 	markdown    string
 	json        string
+	from        string
 	svg         string
 	write       string
 }
@@ -67,6 +68,7 @@ func parse() settings {
 	flag.StringVar(&s.bars, "bar", "", `fail unless these hold: "goals", or such as "get/c64 cpu nethttp <= 0.25; get/c64 allocs <= 8"`)
 	flag.StringVar(&s.markdown, "o", "", "write the tables to this `file` too")
 	flag.StringVar(&s.json, "json", "", "write all results to this `file`")
+	flag.StringVar(&s.from, "from", "", "measure nothing: take the results from a `file` that -json wrote")
 	flag.StringVar(&s.svg, "svg", "", "write cost.svg and latency.svg to this `directory`")
 	flag.StringVar(&s.write, "write", "", "renew the tables between the markers of README.md in this `directory`, and pictures and tables in its docs")
 	flag.Parse()
@@ -124,25 +126,37 @@ func compare(ctx context.Context, s settings) (held bool, err error) {
 	if err := checkWrite(s); err != nil {
 		return false, err
 	}
-	begin := time.Now()
-	rows, err := measure(ctx, s, ws, begin)
+	r, err := results(ctx, s, ws)
 	if err != nil {
 		return false, err
 	}
-	verdicts := report.Judge(bars, rows, s.subject)
+	verdicts := report.Judge(bars, r.rows, s.subject)
 	if s.bars == "goals" {
 		verdicts = report.Measured(verdicts) // of the rows that were asked for
 	}
-	rest := report.Overview(rows)
+	rest := report.Overview(r.rows)
 	if s.subject == "httppipe" {
-		rest += report.VerdictTable("Goals", report.Measured(report.Judge(goals, rows, s.subject)))
+		rest += report.VerdictTable("Goals", report.Measured(report.Judge(goals, r.rows, s.subject)))
 	}
 	rest += report.VerdictTable("Bars", verdicts)
 	fmt.Print(rest)
-	if err := writeFiles(s, rows, rest, begin); err != nil {
+	if err := r.write(s, rest); err != nil {
 		return false, err
 	}
 	return allHold(verdicts), nil
+}
+
+// results are those of a run now, or of an earlier one.
+func results(ctx context.Context, s settings, ws []workload.Workload) (*run, error) {
+	if s.from != "" {
+		return readRun(s.from, ws)
+	}
+	begin := time.Now()
+	rows, err := measure(ctx, s, ws, begin)
+	if err != nil {
+		return nil, err
+	}
+	return newRun(rows, begin), nil
 }
 
 // parseBars returns the bars to fail on, and the goals that are only shown.

@@ -11,28 +11,29 @@ import (
 
 	"github.com/httppipe/httppipe/bench/internal/report"
 	"github.com/httppipe/httppipe/bench/internal/result"
+	"github.com/httppipe/httppipe/bench/internal/workload"
 )
 
-// writeFiles writes what was asked for besides the output. rest is what follows
-// the rows' tables.
-func writeFiles(s settings, rows []report.Row, rest string, begin time.Time) error {
+// write writes what was asked for besides the output. rest is what follows the
+// rows' tables.
+func (r *run) write(s settings, rest string) error {
 	if s.markdown != "" {
-		if err := os.WriteFile(s.markdown, []byte(markdown(rows, rest, begin)), 0o644); err != nil {
+		if err := os.WriteFile(s.markdown, []byte(r.markdown(rest)), 0o644); err != nil {
 			return err
 		}
 	}
 	if s.json != "" {
-		if err := writeJSON(s.json, rows, begin); err != nil {
+		if err := r.writeJSON(s.json); err != nil {
 			return err
 		}
 	}
 	if s.svg != "" {
-		if err := writeCharts(s.svg, rows); err != nil {
+		if err := writeCharts(s.svg, r.rows); err != nil {
 			return err
 		}
 	}
 	if s.write != "" {
-		return writeDocs(s.write, rows, rest, begin)
+		return r.writeDocs(s.write, rest)
 	}
 	return nil
 }
@@ -49,63 +50,99 @@ func writeCharts(dir string, rows []report.Row) error {
 	return nil
 }
 
-// command is how to get the same again.
-func command() string {
-	args := []string{"go run ./cmd/compare"}
-	for _, a := range os.Args[1:] {
-		if strings.ContainsAny(a, " |$*<>;()'\"") {
-			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+// command is how to get the same again. Where the results went does not matter.
+func command(args []string) string {
+	words := []string{"go run ./cmd/compare"}
+	for i := 0; i < len(args); i++ {
+		if name := strings.TrimLeft(args[i], "-"); name == "o" || name == "json" || name == "svg" {
+			i++
+			continue
 		}
-		args = append(args, a)
+		words = append(words, quoted(args[i]))
 	}
-	return strings.Join(args, " ")
+	return strings.Join(words, " ")
 }
 
-// machine says what was measured on.
-func machine() string {
-	return fmt.Sprintf("%s, %s/%s, %d CPUs", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
-}
-
-func markdown(rows []report.Row, rest string, begin time.Time) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "# Comparison of %s\n\n", begin.UTC().Format(time.DateOnly))
-	fmt.Fprintf(&b, "    cd bench && %s\n\n", command())
-	fmt.Fprintf(&b, "%s, %s. %s\n", machine(), time.Since(begin).Round(time.Second), report.Foreign(rows))
-	b.WriteString("`bench/README.md` says how to read this.\n\n")
-	b.WriteString(rest)
-	b.WriteString("## Rows\n\n")
-	for _, r := range rows {
-		b.WriteString(r.Markdown())
-		b.WriteByte('\n')
+// quoted is a word as a shell wants it.
+func quoted(s string) string {
+	if !strings.ContainsAny(s, " |$*<>;()'\"") {
+		return s
 	}
-	return strings.TrimRight(b.String(), "\n") + "\n"
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// A file is what -json writes.
-type file struct {
+// A run is what was measured, when, and on what. Its JSON is what -json writes and
+// -from reads.
+type run struct {
 	Command string    `json:"command"`
 	Begin   time.Time `json:"begin"`
-	Go      string    `json:"go"`
-	OS      string    `json:"os"`
-	CPUs    int       `json:"cpus"`
-	Rows    []fileRow `json:"rows"`
+	Took    string    `json:"took"`
+	Machine string    `json:"machine"`
+	Rows    []jsonRow `json:"rows"`
+
+	rows []report.Row
 }
 
-type fileRow struct {
+type jsonRow struct {
 	Workload string          `json:"workload"`
 	Title    string          `json:"title"`
 	Base     string          `json:"base"`
 	Results  []result.Result `json:"results"`
 }
 
-func writeJSON(name string, rows []report.Row, begin time.Time) error {
-	f := file{Command: command(), Begin: begin.UTC(), Go: runtime.Version(), OS: runtime.GOOS, CPUs: runtime.NumCPU()}
-	for _, r := range rows {
-		f.Rows = append(f.Rows, fileRow{r.Workload.ID, r.Workload.Title, r.Workload.Base, r.Results})
+// newRun describes what has just been measured.
+func newRun(rows []report.Row, begin time.Time) *run {
+	r := &run{
+		Command: command(os.Args[1:]), Begin: begin.UTC(), Took: time.Since(begin).Round(time.Second).String(),
+		Machine: fmt.Sprintf("%s, %s/%s, %d CPUs", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
+		rows:    rows,
 	}
-	b, err := json.MarshalIndent(f, "", " ")
+	for _, row := range rows {
+		r.Rows = append(r.Rows, jsonRow{row.Workload.ID, row.Workload.Title, row.Workload.Base, row.Results})
+	}
+	return r
+}
+
+// readRun reads what -json has written. Rows that there are no more are left out,
+// as are those that ws does not contain.
+func readRun(name string, ws []workload.Workload) (*run, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	r := new(run)
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	for _, w := range ws {
+		for _, row := range r.Rows {
+			if row.Workload == w.ID {
+				r.rows = append(r.rows, report.Row{Workload: w, Results: row.Results})
+			}
+		}
+	}
+	return r, nil
+}
+
+func (r *run) writeJSON(name string) error {
+	b, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(name, append(b, '\n'), 0o644)
+}
+
+func (r *run) markdown(rest string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Comparison of %s\n\n", r.Begin.Format(time.DateOnly))
+	fmt.Fprintf(&b, "    cd bench && %s\n\n", r.Command)
+	fmt.Fprintf(&b, "%s, %s. %s\n", r.Machine, r.Took, report.Foreign(r.rows))
+	b.WriteString("`bench/README.md` says how to read this.\n\n")
+	b.WriteString(rest)
+	b.WriteString("## Rows\n\n")
+	for _, row := range r.rows {
+		b.WriteString(row.Markdown())
+		b.WriteByte('\n')
+	}
+	return strings.TrimRight(b.String(), "\n") + "\n"
 }

@@ -41,13 +41,13 @@ func checkWrite(s settings) error {
 
 // writeDocs renews what a repository says about speed: the part of README.md
 // between the markers, and in docs the pictures and all tables.
-func writeDocs(dir string, rows []report.Row, rest string, begin time.Time) error {
+func (r *run) writeDocs(dir, rest string) error {
 	readme := filepath.Join(dir, "README.md")
 	old, err := os.ReadFile(readme)
 	if err != nil {
 		return err
 	}
-	text, err := between(string(old), digest(rows, begin))
+	text, err := between(string(old), r.digest())
 	if err != nil {
 		return fmt.Errorf("%s: %w", readme, err)
 	}
@@ -55,10 +55,10 @@ func writeDocs(dir string, rows []report.Row, rest string, begin time.Time) erro
 	if err := os.MkdirAll(docs, 0o755); err != nil {
 		return err
 	}
-	if err := writeCharts(docs, rows); err != nil {
+	if err := writeCharts(docs, r.rows); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(docs, "speed.md"), []byte(markdown(rows, rest, begin)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(docs, "speed.md"), []byte(r.markdown(rest)), 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(readme, []byte(text), 0o644)
@@ -75,13 +75,13 @@ func between(old, text string) (string, error) {
 }
 
 // digest is what stands between the markers.
-func digest(rows []report.Row, begin time.Time) string {
+func (r *run) digest() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Measured on %s with `%s`: %s.\n", begin.UTC().Format(time.DateOnly), command(), machine())
+	fmt.Fprintf(&b, "Measured on %s with `%s`: %s.\n", r.Begin.Format(time.DateOnly), r.Command, r.Machine)
 	fmt.Fprintf(&b, "%s\nRatios are medians of ratios in the same round, with their range; [%s/speed.md](%[2]s/speed.md) has everything.\n\n",
-		report.Foreign(rows), docsDir)
+		report.Foreign(r.rows), docsDir)
 	fmt.Fprintf(&b, "![Client CPU per request, relative to net/http](%s/cost.svg)\n\n", docsDir)
 	fmt.Fprintf(&b, "![Requests per second against round-trip time](%s/latency.svg)\n\n", docsDir)
-	b.WriteString(report.Digest(rows))
+	b.WriteString(report.Digest(r.rows))
 	return b.String()
 }

@@ -61,16 +61,21 @@ func costGroupOf(r Row) costGroup {
 			g.bars = append(g.bars, costBar{name, x})
 		}
 	}
-	lowest := costBar{ratio: math.Inf(1)}
-	for _, name := range floorsOf(r.Workload) {
-		if x := median(r.ratios(name, "nethttp", Metrics["cpu"])); x < lowest.ratio {
-			lowest = costBar{name, x}
-		}
-	}
-	if !math.IsInf(lowest.ratio, 1) {
+	if lowest := floorOf(r); lowest.name != "" {
 		g.bars = append(g.bars, lowest)
 	}
 	return g
+}
+
+// floorOf is the lowest of a row's floors; without a name if there is none.
+func floorOf(r Row) costBar {
+	lowest := costBar{ratio: math.NaN()}
+	for _, name := range floorsOf(r.Workload) {
+		if x := r.ratio(name, Metrics["cpu"]); lowest.name == "" && !math.IsNaN(x) || x < lowest.ratio {
+			lowest = costBar{name, x}
+		}
+	}
+	return lowest
 }
 
 // shortTitle fits into the margin.

@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -66,17 +65,11 @@ func costLine(r Row) []string {
 	if w.Base != "nethttp" || w.Kind == workload.Memory {
 		return nil
 	}
-	floor := math.NaN()
-	for _, b := range costGroupOf(r).bars {
-		if series[b.name].class == "s5" {
-			floor = b.ratio
-		}
-	}
 	cpu := Metrics["cpu"]
 	return []string{
 		w.Title,
 		number(r.median("nethttp", cpu)), number(r.median("httppipe", cpu)),
-		spread(r.ratios("httppipe", "nethttp", cpu)), number(r.ratio("fasthttp-pipe-rt", cpu)), number(floor),
+		spread(r.ratios("httppipe", "nethttp", cpu)), number(r.ratio("fasthttp-pipe-rt", cpu)), number(floorOf(r).ratio),
 		number(r.ratio("httppipe", Metrics["rps"])),
 		fixed(r.median("httppipe", Metrics["allocs"]), 1), fixed(r.median("httppipe", Metrics["calls"]), 2),
 	}

@@ -54,7 +54,14 @@ func Foreign(rows []Row) string {
 			cores, stalls = append(cores, res.Foreign), append(stalls, res.Stall)
 		}
 	}
-	return fmt.Sprintf("Other processes meanwhile took %s cores in the median, %s in the worst tenth of the measurements; "+
+	text := fmt.Sprintf("Other processes meanwhile took %s cores in the median, %s in the worst tenth of the measurements; "+
 		"a process that only slept was woken up to %s ms late in the median, %s ms in the worst tenth.",
 		number(median(cores)), number(quantile(cores, 0.9)), number(median(stalls)), number(quantile(stalls, 0.9)))
+	if median(cores) > quietCores {
+		text += " **That is too much for the numbers to say much about the clients; on a quiet machine they differ.**"
+	}
+	return text
 }
+
+// quietCores is how many cores others may take until results are called doubtful.
+const quietCores = 0.25
