@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -22,25 +23,34 @@ import (
 	"github.com/httppipe/httppipe/wire"
 )
 
-var modelSeed = flag.Uint64("modelseed", 0, "the only seed for TestDriverModel")
+var (
+	modelSeed = flag.Uint64("modelseed", 0, "the only seed for TestDriverModel")
+	modelTime = flag.Duration("modeltime", 0, "how long it takes; at least three seeds")
+)
 
 // Many goroutines with random behaviour share connections to an origin with random
 // behaviour. Whatever happens: a caller gets its own octets or an error, a request
 // that is called unsent was not received, every call leaves once, every body is
 // closed once, and no goroutine stays.
 func TestDriverModel(t *testing.T) {
-	seeds := []uint64{*modelSeed}
-	if *modelSeed == 0 {
-		seeds = []uint64{rand.Uint64() >> 1, rand.Uint64() >> 1, 1}
-	}
-	for _, seed := range seeds {
+	end := time.Now().Add(*modelTime)
+	n := 0
+	for ; n == 0 || *modelSeed == 0 && (n < 3 || time.Now().Before(end)); n++ {
+		seed := cmp.Or(*modelSeed, rand.Uint64()>>1)
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			t.Run("memory", func(t *testing.T) { bubble(t, func(t *testing.T) { runDriverModel(t, seed, false, false) }) })
-			t.Run("memory with tls", func(t *testing.T) { bubble(t, func(t *testing.T) { runDriverModel(t, seed, false, true) }) })
-			t.Run("tcp", func(t *testing.T) { runDriverModel(t, seed, true, false) })
-			t.Run("tcp with tls", func(t *testing.T) { runDriverModel(t, seed, true, true) })
+			for _, secure := range []bool{false, true} {
+				name := map[bool]string{true: " with tls"}[secure]
+				t.Run("memory"+name, func(t *testing.T) {
+					bubble(t, func(t *testing.T) { runDriverModel(t, seed, false, secure) })
+				})
+				t.Run("socket"+name, func(t *testing.T) {
+					bubble(t, func(t *testing.T) { runDriverModel(t, seed, false, secure, memnet.Sockets()) })
+				})
+				t.Run("tcp"+name, func(t *testing.T) { runDriverModel(t, seed, true, secure) })
+			}
 		})
 	}
+	fmt.Printf("%s: %d seeds\n", t.Name(), n)
 }
 
 // A driverModel is the state of one run.
@@ -64,7 +74,7 @@ type modelCall struct {
 	err      error // of Await
 }
 
-func runDriverModel(t *testing.T, seed uint64, tcp, secure bool) {
+func runDriverModel(t *testing.T, seed uint64, tcp, secure bool, opts ...memnet.Option) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	m := &driverModel{t: t, left: make(map[*Call]int)}
 	m.server = &pipetest.Server{Handler: modelAnswer, Plan: modelPlan(seed)}
@@ -74,7 +84,7 @@ func runDriverModel(t *testing.T, seed uint64, tcp, secure bool) {
 		ln, err = net.Listen("tcp", "127.0.0.1:0")
 		m.dial = func() net.Conn { nc, _ := net.Dial("tcp", ln.Addr().String()); return nc }
 	} else {
-		network := memnet.New(memnet.Buffer(1 << (10 + rng.IntN(8))))
+		network := memnet.New(append(opts, memnet.Buffer(1<<(10+rng.IntN(8))))...)
 		ln, err = network.Listen("model:80")
 		m.dial = func() net.Conn { nc, _ := network.DialContext(t.Context(), "tcp", "model:80"); return nc }
 	}

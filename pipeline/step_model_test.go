@@ -141,7 +141,8 @@ func (m *stepModel) begin() {
 	s.req = &Request{Method: "GET", Target: s.target, Host: "h"}
 	m.n++
 	m.left--
-	content := pipetest.Content("up"+s.target, m.rng.IntN(1<<m.rng.IntN(16)))
+	most := 1 << m.rng.IntN(16)
+	content := pipetest.Content("up"+s.target, m.rng.IntN(min(most, 100*m.window))) // or it takes very long
 	switch kind := m.rng.IntN(6); kind {
 	case 0, 1, 2:
 	case 3:
@@ -232,7 +233,7 @@ func (m *stepModel) readSome() {
 	}
 	if m.reading && !m.c.ResponseActive() {
 		s := m.want[0]
-		sameOctets(m.t, answerOf(m.origin.seed, s.target).content, m.got)
+		sameOctets(m.t, m.seen(answerOf(m.origin.seed, s.target), m.got), m.got)
 		m.want, m.got, m.reading = m.want[1:], nil, false
 		m.answered++
 	}
@@ -274,19 +275,22 @@ func (m *stepModel) check() {
 		require.Equal(m.t, m.targets[i].target, got.target)
 		sameOctets(m.t, m.targets[i].content, got.content)
 	}
-	complete := 0
+	complete, perhaps := 0, 0
 	for i, end := range o.ends {
-		if end <= m.received {
+		switch {
+		case answerOf(o.seed, m.targets[i].target).untilClose:
+			if m.ended == io.EOF && m.broken == nil {
+				perhaps = 1 // nobody can know whether all of it has come
+			}
+		case end <= m.received:
 			complete++
-		}
-		if answerOf(o.seed, m.targets[i].target).untilClose && (m.ended != io.EOF || m.broken != nil || end > m.received) {
-			complete = min(complete, i) // nobody can know
 		}
 	}
 	if m.readErr == nil {
 		require.Equal(m.t, m.n, m.answered)
 	}
-	require.Equal(m.t, complete, m.answered, "answers that have arrived\n%s", &m.log)
+	require.GreaterOrEqual(m.t, m.answered, complete, "answers that have arrived\n%s", &m.log)
+	require.LessOrEqual(m.t, m.answered, complete+perhaps, "answers that have arrived\n%s", &m.log)
 	m.c.Close()
 	require.True(m.t, m.closed)
 	require.True(m.t, errors.Is(m.c.failed(), ErrConnectionClosed))

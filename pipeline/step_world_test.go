@@ -81,7 +81,9 @@ func (w *stepWorld) some(most int) int {
 
 // step lets one thing happen outside of the client; false means that nothing can.
 func (w *stepWorld) step() bool {
-	w.strike()
+	if w.strike() {
+		return true
+	}
 	var can []func()
 	add := func(possible bool, f func()) {
 		if possible {
@@ -119,10 +121,21 @@ func (w *stepWorld) step() bool {
 	return true
 }
 
-// strike has the fault happen when it is due.
-func (w *stepWorld) strike() {
+// seen is the content that somebody has to see in a who has got so much of it, and
+// then its end: all of it, unless it is delimited by the end of the connection, and
+// that came early.
+func (w *stepWorld) seen(a stepAnswer, got []byte) []byte {
+	if a.untilClose && w.origin.sent < w.origin.made && len(got) < len(a.content) {
+		return a.content[:len(got)]
+	}
+	return a.content
+}
+
+// strike has the fault happen when it is due, and reports whether it did.
+func (w *stepWorld) strike() bool {
 	switch {
 	case w.ended != nil:
+		return false
 	case w.fault == faultClose && w.origin.sent >= w.faultAt:
 		w.end(io.EOF)
 	case w.fault == faultReset && w.origin.sent >= w.faultAt:
@@ -131,13 +144,16 @@ func (w *stepWorld) strike() {
 	case w.fault == faultWrite && w.broken == nil && w.sent >= w.faultAt:
 		w.logf("writes fail")
 		w.broken = syscall.EPIPE
+	default:
+		return false
 	}
+	return true
 }
 
 // end ends the connection; what is written from now on is lost.
 func (w *stepWorld) end(err error) {
 	w.logf("end %v", err)
-	w.ended = err
+	w.ended, w.toOrigin = err, nil
 	if err != io.EOF {
 		w.broken = err
 	}
@@ -153,7 +169,7 @@ func (w *stepWorld) transfer(in, out []byte, block bool) (m moved) {
 			break
 		}
 		if !w.step() {
-			w.t.Fatalf("nobody can move\n%s", w.log.String())
+			w.t.Fatalf("nobody can move: %d octets wanted, %d to be sent, ended %v\n%s", len(in), len(out), w.ended, w.log.String())
 		}
 	}
 	w.logf("transfer %d %d %v: %+v", len(in), len(out), block, m)
