@@ -36,7 +36,8 @@
 // By default requests without effect and without content: GET, HEAD, OPTIONS and
 // TRACE, unless they say Connection, Upgrade or Expect, authenticate their
 // connection (NTLM, Negotiate), or set Request.Close. All others are alone on
-// theirs, as with net/http. [Transport.PipelineUploads] widens that.
+// theirs, as with net/http. [Transport.PipelineUploads] widens that, and
+// [WithPipelining] and [Transport.Classify] choose for a single request.
 //
 // An origin is not trusted at once. It gets one request alone, then two in one
 // write, and only when both are answered as many as it pays to send. One that

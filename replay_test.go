@@ -24,7 +24,7 @@ import (
 // again without limit, and counted.
 func TestReplayIsUnlimitedWhileConnectionsAnswer(t *testing.T) {
 	scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
-		conn := proven(origin, client)
+		proven(origin, client)
 		const n = 12
 		var calls []*pipetest.Call
 		for i := range n {
@@ -32,7 +32,7 @@ func TestReplayIsUnlimitedWhileConnectionsAnswer(t *testing.T) {
 		}
 		lost := 0
 		for i := range n {
-			conn = origin.Conn(i)
+			conn := origin.Conn(i)
 			requests := conn.Requests()
 			if i == 0 {
 				requests = requests[3:]

@@ -165,12 +165,12 @@ type Transport struct {
 	// Zero means the default of 10 MiB.
 	MaxResponseHeaderBytes int64
 
-	// WriteBufferSize is the size of the buffer for writing to a connection,
-	// in octets. Zero means a default.
+	// WriteBufferSize is there for compatibility, and has no effect: what is to
+	// be written grows and shrinks with what the connection carries.
 	WriteBufferSize int
 
-	// ReadBufferSize is the size of the buffer for reading from a connection,
-	// in octets. Zero means a default.
+	// ReadBufferSize is there for compatibility, and has no effect: the buffer
+	// has 4 KiB, and up to 64 KiB when the connection is busy.
 	ReadBufferSize int
 
 	// ForceAttemptHTTP2 offers HTTP/2 although a dial func or TLSClientConfig
