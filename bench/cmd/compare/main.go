@@ -84,7 +84,8 @@ func main() {
 	}
 	// The servers die with the thread that started them: keep it.
 	runtime.LockOSThread()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// SIGPIPE: whoever reads what we print has had enough.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
 	held, err := compare(ctx, parse())
 	switch {
