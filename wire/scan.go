@@ -45,10 +45,9 @@ func skipLines(b []byte) int {
 	)
 	rest := b
 	for len(rest) >= 8 {
-		first := binary.LittleEndian.Uint64(rest)
-		second := first >> 8 // with 0 for the neighbour that is not in the word
-		differ := first ^ '\n'*ones | (second^0x08*ones)&(0xf8*ones)
-		if (differ-ones)&^differ&highs != 0 { // an octet of it is 0
+		differ := binary.LittleEndian.Uint64(rest) ^ '\n'*ones
+		differ |= differ >> 8 & (0xf8 * ones)
+		if (differ-ones)&^differ&(highs>>8) != 0 { // one of seven octets is 0
 			break
 		}
 		rest = rest[7:]
