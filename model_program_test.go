@@ -184,7 +184,7 @@ func (p *program) randomAnswer(rng *rand.Rand, target string) pipetest.Answer {
 		Size:    []int{0, 5, 300, 300, 6000, 6000, 70_000}[rng.IntN(7)],
 		Chunked: one(4),
 	}
-	if one(100) && p.maxRead == 0 && p.maxWrite == 0 && p.buffer > 500 {
+	if one(150) && p.maxRead == 0 && p.maxWrite == 0 && p.buffer > 500 {
 		a.Size = largeContent
 	}
 	if one(3) {
@@ -223,7 +223,7 @@ func (p *program) randomAnswer(rng *rand.Rand, target string) pipetest.Answer {
 }
 
 // largeContent is more than may lie in memory for one call: see run.checkMemory.
-const largeContent = 4 << 20
+const largeContent = 3 << 20
 
 // surplusOf is an answer to nobody, sent behind the one to target.
 func surplusOf(target string) string {

@@ -37,7 +37,6 @@ type run struct {
 	hangs  []string // targets of calls that did not end
 	mixed  bool     // one of them was deceived
 	bodies []*slowBody
-	spare  int64 // octets that may have been received and are not in consumed
 }
 
 // inMemory returns the targets of calls that hang.
@@ -157,7 +156,6 @@ func (r *run) do(a *action, holders *sync.WaitGroup) {
 	}
 	resp, err := r.rt.RoundTrip(req)
 	if err != nil {
-		r.mayKeep(a, 0)
 		r.failed(a, err)
 		return
 	}
@@ -165,11 +163,10 @@ func (r *run) do(a *action, holders *sync.WaitGroup) {
 	if whose := resp.Header.Get("X-Target"); whose != a.target {
 		r.foreign(a, whose)
 		resp.Body.Close()
-		r.mayKeep(a, 0)
 		return
 	}
 	resp.Body = &counter{resp.Body, &r.consumed}
-	r.mayKeep(a, r.read(a, resp, holders))
+	r.read(a, resp, holders)
 }
 
 // A counter counts octets.
@@ -184,35 +181,34 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// read does with the response what the action says, and returns how much it has read.
-func (r *run) read(a *action, resp *http.Response, holders *sync.WaitGroup) (n int) {
+// read does with the response what the action says.
+func (r *run) read(a *action, resp *http.Response, holders *sync.WaitGroup) {
 	got := make([]byte, a.partly)
 	n, err := io.ReadFull(resp.Body, got)
 	got = got[:n]
 	if !r.check(a, got, err) || err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
 		resp.Body.Close()
-		return n
+		return
 	}
 	switch a.use {
 	case readLate:
 		time.Sleep(a.wait)
+		r.checkMemory()
 	case closeOnly:
 		resp.Body.Close()
-		return n
+		return
 	case leak:
 		holders.Go(func() {
 			<-r.done
 			resp.Body.Close()
 		})
-		return n
+		return
 	case nest:
 		r.do(a.nested, holders)
 	}
 	rest, err := io.ReadAll(resp.Body)
 	resp.Body.Close()
-	got = append(got, rest...)
-	r.checkAll(a, resp, got, err)
-	return len(got)
+	r.checkAll(a, resp, append(got, rest...), err)
 }
 
 // A slowBody produces the content of an upload.

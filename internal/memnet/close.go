@@ -25,8 +25,10 @@ func (c *Conn) settleLocked(now time.Time) {
 	if c.in.ended(now) {
 		c.sockErr = syscall.EPIPE
 	}
-	if c.link.dropOnReset {
+	if c.link.dropOnReset && c.in.arrived.Len() > 0 {
 		c.in.dropArrived()
+		// What is lost must not look like the end in good order that came behind it.
+		c.in.fin, c.sockErr = false, syscall.ECONNRESET
 	}
 	c.link.changed.Broadcast()
 }

@@ -235,3 +235,12 @@ func TestBlackhole(t *testing.T) {
 		},
 	})
 }
+
+// A reset that destroys octets does not leave the end of the stream behind them.
+func TestDropOnResetIsNoCleanEnd(t *testing.T) {
+	client, server := Pipe(DropOnReset())
+	mustWrite(t, server, "lost")
+	require.NoError(t, server.CloseWrite())
+	require.NoError(t, server.Reset())
+	require.ErrorIs(t, readErr(t, client), syscall.ECONNRESET)
+}
