@@ -68,6 +68,9 @@ func TestModelOverTCP(t *testing.T) {
 
 // eachSeed runs f for some seeds, two at a time.
 func eachSeed(t *testing.T, seeds int, f func(t *testing.T, seed int)) {
+	if testing.Short() {
+		seeds /= 4
+	}
 	seeds = environment(t, "HTTPPIPE_MODEL_SEEDS", seeds, strconv.Atoi)
 	first, end := 1, time.Now().Add(time.Hour)
 	if limit := environment(t, "HTTPPIPE_MODEL_TIME", 0, time.ParseDuration); limit > 0 {

@@ -301,7 +301,11 @@ func answerOf(seed uint64, target string) (a stepAnswer) {
 	h := fnv.New64a()
 	io.WriteString(h, target)
 	rng := rand.New(rand.NewPCG(seed, h.Sum64()))
-	a.content = pipetest.Content(target, rng.IntN(1<<rng.IntN(15)))
+	most := 1 << rng.IntN(15)
+	if rng.IntN(40) == 0 {
+		most = 20 * receiveMax
+	}
+	a.content = pipetest.Content(target, rng.IntN(most))
 	a.early = rng.IntN(4) == 0
 	a.last = rng.IntN(60) == 0
 	a.untilClose = a.last && rng.IntN(2) == 0
