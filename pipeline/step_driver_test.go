@@ -56,7 +56,6 @@ type stepCall struct {
 	left    int
 	awaited bool // it has a response, or an error
 	failed  error
-	closed  bool
 }
 
 func (m *stepDriver) noteLeft(call *Call) {
