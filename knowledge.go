@@ -37,6 +37,9 @@ const (
 	// unknownUsual is assumed of an origin that has answered once.
 	unknownUsual = 5 * time.Millisecond
 
+	// maxLag is the longest pause of this process that counts as usual.
+	maxLag = 20 * time.Millisecond
+
 	// minPairWait is the least time that a pair may be silent.
 	minPairWait = 250 * time.Millisecond
 
@@ -52,6 +55,14 @@ const (
 	rescueShare  = 0.05
 	rescueCredit = 16
 
+	// serviceMemory is how many services their mean is taken over, about.
+	serviceMemory = 16
+
+	// maxUnseen is how many answers there are at the most, while everybody goes
+	// alone because the service is long, until one is sent behind another to see
+	// whether it still is.
+	maxUnseen = 256
+
 	// tailMemory is how many answers the share of late ones is taken over, about.
 	tailMemory = 512
 
@@ -61,17 +72,21 @@ const (
 
 // knowledge is what a place has taught us; it is guarded by place.mu.
 //
-// The service of an answer is what it took beyond the round trip and the answers
-// before it.
+// How much of an answer's time is the way and how much the service cannot be seen,
+// except by a request that was there already when the answer before it left: the
+// gap between both answers is the service, whatever the way.
 type knowledge struct {
-	rtt     time.Duration // the shortest time that an answer took, or a connection
+	rtt     time.Duration // the shortest time that an answer to a request alone took
 	dial    time.Duration // mean of the times that connections took
-	known   bool          // there was an answer: what follows has a meaning
-	service time.Duration // mean of the services, late ones cut off at patience
-	usual   time.Duration // 19 of 20 services are shorter
+	known   bool          // there was an answer
+	service time.Duration // mean of the services seen, very long ones cut off
+	seen    int           // how many services were seen, up to serviceMemory
+	unseen  int           // answers since a request was last sent behind another
+	usual   time.Duration // 19 of 20 heads are served for less, beyond the round trip
 	tail    float64       // share of late answers
-	excess  time.Duration // mean service of these
+	excess  time.Duration // mean time for which these were served
 	credit  float64       // rescues that have been paid for
+	lag     time.Duration // how late this process is itself when a timer fires, smoothed
 
 	strikes  int           // see maxStrikes
 	accused  bool          // a pair was silent: how long does one alone take?
@@ -86,9 +101,6 @@ type knowledge struct {
 // dialed takes note of how long a connection took.
 func (k *knowledge) dialed(took time.Duration) {
 	k.dialFailures = 0
-	if k.rtt == 0 || took < k.rtt {
-		k.rtt = took
-	}
 	if k.dial == 0 {
 		k.dial = took
 	}
@@ -125,33 +137,45 @@ func (k *knowledge) answered(took, gap time.Duration) {
 	if gap >= took && (k.rtt == 0 || took < k.rtt) {
 		k.rtt = took // it was alone
 	}
-	service := max(0, min(gap, took-k.rtt))
+	k.unseen++
 	k.credit = min(rescueCredit, k.credit+rescueShare)
+	served := max(0, min(gap, took-k.rtt))
 	if !k.known {
-		k.known = true
-		k.service, k.usual = service, max(unknownUsual, service)
-		return
+		k.known, k.usual = true, unknownUsual
 	}
-	k.learnTail(service)
-	k.service += (min(service, k.usual) - k.service) / 16
+	if gap <= took-k.rtt {
+		k.learnService(gap)
+	}
+	k.learnTail(served)
 	// One that took very long says no more than one that took a little too long:
 	// the usual time goes up by 19 parts or down by one, in balance if one of 20
 	// is longer.
 	const part = 1. / 128
-	if step := float64(k.usual) * part; service > k.usual {
+	if step := float64(k.usual) * part; served > k.usual {
 		k.usual += time.Duration(19 * step)
 	} else {
 		k.usual = max(minUsual, k.usual-time.Duration(step))
 	}
 }
 
-// learnTail takes note of whether a service was late; others who waited behind it
+// learnService takes note of a service that was seen.
+func (k *knowledge) learnService(service time.Duration) {
+	if k.seen < serviceMemory {
+		k.seen++
+	}
+	if k.seen > 1 {
+		service = min(service, max(k.usual, 2*k.service))
+	}
+	k.service += (service - k.service) / time.Duration(k.seen)
+}
+
+// learnTail takes note of whether an answer was late; others who waited behind it
 // know that.
-func (k *knowledge) learnTail(service time.Duration) {
+func (k *knowledge) learnTail(served time.Duration) {
 	k.tail -= k.tail / tailMemory
-	if service > k.patience() {
+	if served > k.patience() {
 		k.tail += 1. / tailMemory
-		k.excess += (service - k.excess) / 8
+		k.excess += (served - k.excess) / 8
 	}
 }
 
@@ -159,28 +183,38 @@ func (k *knowledge) learnTail(service time.Duration) {
 // sent elsewhere.
 func (k *knowledge) patience() time.Duration {
 	if !k.known {
-		return 4 * unknownUsual
+		return 3 * unknownUsual
 	}
-	return max(minPatience, 3*k.usual)
+	return max(minPatience, 3*k.usual, 4*k.lag)
+}
+
+// learnLag takes note of how late a timer of ours has fired. What takes as long is
+// none of the origin's doing, and no connection makes it shorter.
+func (k *knowledge) learnLag(lag time.Duration) {
+	k.lag += (min(lag, maxLag) - k.lag) / 8
 }
 
 // queue is how long a request may be expected to wait behind others while there
 // could be more connections: little, compared with the round trip that it takes.
 // So slow handlers are spread as with net/http.
-func (k *knowledge) queue() time.Duration { return max(minQueue, k.rtt/4) }
+func (k *knowledge) queue() time.Duration { return max(minQueue, 4*k.lag, k.rtt/4) }
 
 // packed is how many requests may be in flight on a connection while there could
 // be more. Each adds its service to the time that the next one is expected to wait,
 // and the chance that it is late and that one has to go elsewhere.
 func (k *knowledge) packed() int {
 	rescue := min(k.excess, k.patience()+k.rtt+k.service)
-	return min(k.rescuable(), 1+quotient(k.queue(), k.service+k.risk(rescue)))
+	n := min(k.rescuable(), 1+quotient(k.queue(), k.service+k.risk(rescue)))
+	if n == 1 && k.unseen >= min(maxUnseen, 8<<k.seen) {
+		return 2
+	}
+	return n
 }
 
 // filled is how many requests may be in flight on a connection when there can be
 // no more: as many as keep it busy. Whatever exceeds that is better bound late.
 func (k *knowledge) filled() int {
-	return min(k.rescuable(), 2+quotient(k.rtt+minQueue, k.service+k.risk(k.excess)))
+	return 2 + quotient(k.rtt+minQueue, k.service+k.risk(k.excess))
 }
 
 // crowded is how many requests may be in flight on a connection while another is

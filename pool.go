@@ -37,6 +37,7 @@ type driver interface {
 	Withdraw(*pipeline.Call, error) bool
 	Usable() bool
 	Check() bool
+	Drop()
 	Retire()
 	Close()
 }
@@ -235,6 +236,9 @@ func (p *place) assign(x *exchange, c *conn, now time.Time) {
 	}
 	c.line = append(c.line, x)
 	x.joined = c.inFlight > 1
+	if x.joined {
+		p.known.unseen = 0
+	}
 	x.nth = c.gone + c.inFlight
 	x.assigned = now
 	c.reused = true

@@ -77,6 +77,7 @@ func (p *place) tock() {
 	p.mu.Lock()
 	p.ticking = false
 	now := time.Now()
+	p.known.learnLag(now.Sub(p.tickAt))
 	if now.Sub(p.tickAt) > max(minTick, p.known.patience()/2) && p.skipped < maxSkipped {
 		// This process had no time to run: it may be late, and not the origin.
 		p.skipped++
@@ -85,7 +86,7 @@ func (p *place) tock() {
 		return
 	}
 	p.skipped = 0
-	rescued, silent := p.rescue(now), p.silenced(now)
+	rescued, silent, unread := p.rescue(now), p.silenced(now), p.unread(now)
 	p.dispatch(now)
 	p.mu.Unlock()
 	for _, x := range rescued {
@@ -97,6 +98,20 @@ func (p *place) tock() {
 	for _, c := range silent {
 		c.d.Close()
 	}
+	for _, c := range unread {
+		c.d.Drop()
+	}
+}
+
+// unread returns the connections whose head is late, perhaps because nobody wants to
+// read it. p.mu is held.
+func (p *place) unread(now time.Time) (unread []*conn) {
+	for _, c := range p.conns {
+		if !c.ended && p.late(c, now) {
+			unread = append(unread, c)
+		}
+	}
+	return unread
 }
 
 // rescue chooses those behind late heads who are sent elsewhere, those first who

@@ -75,9 +75,15 @@ func (p *place) canJoin(c *conn, x *exchange, now time.Time) bool {
 	return c.inFlight > 0 && !c.ended && !c.exclusive && !c.barrier && !c.closing &&
 		c.origin == x.route.addr &&
 		c.inFlight < p.depthOf(c, x, now) &&
-		p.waits(c, now) <= p.known.usual &&
+		(p.waits(c, now) <= p.known.usual || c.unwanted()) &&
 		!c.spent() &&
 		c.d.Usable()
+}
+
+// unwanted reports whether all that is in flight on c was sent elsewhere meanwhile.
+// Whoever joins takes what still comes out of the way.
+func (c *conn) unwanted() bool {
+	return !slices.ContainsFunc(c.line, func(x *exchange) bool { return !x.rescued })
 }
 
 // depthOf is how many exchanges may be in flight on c when x joins, as far as the
@@ -133,6 +139,8 @@ func (p *place) needed(now time.Time) int {
 	}
 	sharing, late := p.sharing(now)
 	switch {
+	case p.bindsLate(now):
+		return alone
 	case sharing == 0:
 		return alone + 1 // prove an unknown origin first
 	case packed == 1 && p.known.known:
@@ -151,6 +159,16 @@ func (p *place) needed(now time.Time) int {
 // the next ones go elsewhere anyway.
 func (p *place) crowded(packed int, now time.Time) bool {
 	return slices.ContainsFunc(p.conns, func(c *conn) bool { return c.inFlight > packed+packed/2 && !p.late(c, now) })
+}
+
+// bindsLate reports whether there is a connection with room for those who wait, who
+// only wait to see whether its head is late.
+func (p *place) bindsLate(now time.Time) bool {
+	x := p.shared.first
+	return x != nil && slices.ContainsFunc(p.conns, func(c *conn) bool {
+		return c.inFlight > 0 && c.inFlight < p.known.packed() && c.inFlight < p.depthOf(c, x, now) &&
+			!c.exclusive && !c.closing && !c.spent() && !p.late(c, now)
+	})
 }
 
 // sharing counts the connections that may be shared, and how many of these have a

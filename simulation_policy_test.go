@@ -94,7 +94,7 @@ func (s *plainPolicy) ask(d demand) {
 		return
 	}
 	o.conns++
-	s.at(s.now+s.w.rtt, func() {
+	s.at(s.now+s.w.dialTime(), func() {
 		s.out.dials++
 		s.open++
 		s.out.peak = max(s.out.peak, s.open)

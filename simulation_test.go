@@ -82,8 +82,8 @@ func (w *workload) simulate(t *testing.T, seed uint64, end time.Duration) (out o
 		s.rng = rand.New(rand.NewPCG(seed, 1<<32))
 		s.timer = time.NewTimer(0)
 		s.t = &Transport{MaxConnsPerHost: w.limit, MaxIdleConnsPerHost: 1 << 20, IdleConnTimeout: 90 * time.Second}
-		s.t.DialContext = func(context.Context, string, string) (net.Conn, error) {
-			time.Sleep(w.rtt)
+		s.t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			time.Sleep(w.dialTime() + ctx.Value(dialNumber{}).(time.Duration))
 			return &net.TCPConn{}, nil
 		}
 		s.t.pool.simulate = s.driver
@@ -133,6 +133,7 @@ func (s *simulation) run() {
 		select {
 		case <-s.wake:
 		case <-s.timer.C:
+			synctest.Wait() // for those whose time is the same
 			for len(s.events) > 0 && !s.events[0].at.After(time.Now()) {
 				heap.Pop(&s.events).(event).do()
 			}
@@ -170,7 +171,9 @@ func (s *simulation) place(r *simRequest) *place {
 
 // ask has r reserve a place on a connection.
 func (s *simulation) ask(r *simRequest) {
-	x := &exchange{out: &outgoing{req: simHTTPRequest, shareable: true, replayable: true, rescuable: true}}
+	s.number++
+	ctx := context.WithValue(context.Background(), dialNumber{}, time.Duration(s.number%4096))
+	x := &exchange{out: &outgoing{req: simHTTPRequest.WithContext(ctx), shareable: true, replayable: true, rescuable: true}}
 	x.route = &route{scheme: "http", addr: fmt.Sprintf("origin%d:80", r.origin)}
 	x.call.Wake = s.wake
 	if r.x != nil {
@@ -188,6 +191,10 @@ func (s *simulation) ask(r *simRequest) {
 		s.send(r)
 	}
 }
+
+// dialNumber is how many nanoseconds longer a dial takes than others do, so that no
+// two of them end at the same time, in an order that nothing determines.
+type dialNumber struct{}
 
 var simHTTPRequest = &http.Request{Method: "GET", URL: &url.URL{Scheme: "http", Host: "origin"}}
 
@@ -297,6 +304,7 @@ func (d *simDriver) Close() {
 	d.hooks.Ended(net.ErrClosed)
 }
 
+func (d *simDriver) Drop()        {}
 func (d *simDriver) Retire()      { d.Close() }
 func (d *simDriver) Usable() bool { return !d.closed }
 func (d *simDriver) Check() bool  { return !d.closed }

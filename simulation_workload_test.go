@@ -12,10 +12,19 @@ import (
 type workload struct {
 	name    string
 	rtt     time.Duration
+	dial    time.Duration // 0: as long as rtt; else something near the client accepts connections
 	service service
 	rates   []float64 // requests/s to each origin, at random times
 	callers int       // in place of rates: so many, each with one request at a time
 	limit   int       // connections per origin; 0 for no limit
+}
+
+// dialTime is how long a connection takes.
+func (w *workload) dialTime() time.Duration {
+	if w.dial > 0 {
+		return w.dial
+	}
+	return w.rtt
 }
 
 // A service draws how long an origin takes for a request.

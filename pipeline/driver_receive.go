@@ -67,6 +67,40 @@ func (d *Driver) read(ctx context.Context, call *Call) (ended error) {
 	return ended
 }
 
+// Drop takes, without waiting, the answers that have arrived and that nobody wants
+// any more, if no call waits that would do so. The calls leave; a connection on
+// which nothing else is in flight is idle then. Answers that were not dropped go by
+// the rules of abandoned ones.
+func (d *Driver) Drop() {
+	c := &d.c
+	dropper := new(Call)
+	c.mu.Lock()
+	free := d.canRead() && !d.wanted()
+	if free {
+		d.reader = dropper
+	}
+	c.mu.Unlock()
+	if !free {
+		return
+	}
+	for {
+		m := c.link.transfer(c.rcv.space(), nil, false)
+		c.rcv.received(m)
+		if m.outErr != nil {
+			d.writingFailed(m.outErr)
+		}
+		if !d.deliver(dropper) || m.in == 0 {
+			break
+		}
+	}
+	c.mu.Lock()
+	if d.reader == dropper {
+		d.reader = nil
+		d.passOn()
+	}
+	c.mu.Unlock()
+}
+
 // writingFailed takes note of an error that a reader was told of. If somebody owns
 // the sending half, they will find out by themselves.
 func (d *Driver) writingFailed(err error) {
