@@ -82,9 +82,9 @@ type knowledge struct {
 	service time.Duration // mean of the services seen, very long ones cut off
 	seen    int           // how many services were seen, up to serviceMemory
 	unseen  int           // answers since a request was last sent behind another
-	usual   time.Duration // 19 of 20 heads are served for less, beyond the round trip
+	usual   time.Duration // 19 of 20 answers come less than that after they are due
 	tail    float64       // share of late answers
-	excess  time.Duration // mean time for which these were served
+	excess  time.Duration // how long after they were due these came, smoothed
 	credit  float64       // rescues that have been paid for
 	lag     time.Duration // how late this process is itself when a timer fires, smoothed
 
@@ -139,7 +139,10 @@ func (k *knowledge) answered(took, gap time.Duration) {
 	}
 	k.unseen++
 	k.credit = min(rescueCredit, k.credit+rescueShare)
-	served := max(0, min(gap, took-k.rtt))
+	served := took - k.rtt
+	if gap < took {
+		served = min(served, gap-k.service)
+	}
 	if !k.known {
 		k.known, k.usual = true, unknownUsual
 	}
@@ -179,7 +182,7 @@ func (k *knowledge) learnTail(served time.Duration) {
 	}
 }
 
-// patience is how long a service may take until it is late: those behind are then
+// patience is how long an answer may be due until it is late: those behind are then
 // sent elsewhere.
 func (k *knowledge) patience() time.Duration {
 	if !k.known {

@@ -571,11 +571,11 @@ func (p *place) dialFailed(x *exchange, err error, began time.Time) {
 	}
 }
 
-// progresses reports whether there is a connection that answers in time, and that
-// can be shared. p.mu is held.
+// progresses reports whether there is a connection that answers, if not in time, and
+// that can be shared. p.mu is held.
 func (p *place) progresses(now time.Time) bool {
 	return slices.ContainsFunc(p.conns, func(c *conn) bool {
-		return !c.exclusive && !c.ended && !c.closing && !p.late(c, now)
+		return !c.exclusive && !c.ended && !c.closing && (c.inFlight == 0 || p.waits(c, now) <= rescueAnyway)
 	})
 }
 

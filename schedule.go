@@ -191,17 +191,17 @@ func (p *place) proven() bool {
 	return slices.ContainsFunc(p.conns, func(c *conn) bool { return c.proof == proofOpen })
 }
 
-// due is from when on c's head is being served: when the answer before it had been
-// received, or a round trip after it was assigned. c has a head.
+// due is when the answer to c's head is due: a round trip after it was assigned, or
+// when its service ends that began after the answer before it. c has a head.
 func (p *place) due(c *conn) time.Time {
-	due := c.line[0].assigned.Add(p.known.rtt)
-	if c.turn.After(due) {
-		return c.turn
+	due, after := c.line[0].assigned.Add(p.known.rtt), c.turn.Add(p.known.service)
+	if c.line[0].joined && after.After(due) {
+		return after
 	}
 	return due
 }
 
-// waits is how long c's head has been served.
+// waits is how long the answer to c's head has been due.
 func (p *place) waits(c *conn, now time.Time) time.Duration { return now.Sub(p.due(c)) }
 
 // late reports whether c's head is overdue.

@@ -334,9 +334,6 @@ func (d *Driver) place(call *Call, wanted bool) (out outcome) {
 		// Nothing is read behind an answer that says close.
 		out.behind = d.takeBehind(ErrRetired)
 	}
-	if !d.wanted() {
-		out.end = &ConnectionError{ErrRetired}
-	}
 	d.expect()
 	return out
 }
