@@ -76,7 +76,9 @@ func (r *reply) openBody(rt *roundTrip, x *exchange) {
 		if b.mem.Len() == 0 && b.trailer == nil && resp.ContentLength >= 0 || x.call.Request.Method == http.MethodHead {
 			resp.Body = http.NoBody
 		}
-		rt.answered = x
+		if x.call.Gone() {
+			rt.answered = x
+		}
 		x.tracePutIdle(rt)
 	default:
 		b.x, b.rt = x, rt

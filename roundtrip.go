@@ -21,7 +21,7 @@ type roundTrip struct {
 	route route
 	first exchange // the first attempt; most need no other
 
-	answered *exchange // the attempt whose response is there in full
+	answered *exchange // the attempt whose response is there in full, and that is off its connection
 	deaths   int       // connections that ended while the request was their head
 	tries    int       // attempts that failed without their connection answering anything
 	sent     bool      // an attempt that failed may have been acted on
@@ -122,10 +122,10 @@ func (t *Transport) newRoundTrip(req *http.Request) *roundTrip {
 // is so for nearly all requests that need no second attempt and whose response is
 // complete.
 //
-// By then such an exchange has left its connection, and with that the lines and
-// queues of its place. Those who look at it without place.mu afterwards have said
-// so before, with place.mu held: who dials for it, rescues or cancels it. The
-// Driver keeps no call that was answered in full, unless it has content.
+// Such an exchange has left its connection, and with that the lines and queues of
+// its place: which it has not if the response was there before the last of the
+// request was sent. Those who look at it without place.mu afterwards have said
+// so before, with place.mu held: who dials for it, rescues or cancels it.
 func (rt *roundTrip) recycle() {
 	x := &rt.first
 	known := x.dials || x.rescued || x.canceled.Load()

@@ -77,6 +77,7 @@ type Call struct {
 	waits   bool                // in the backlog: not even serialised
 	closed  bool                // Body was closed, or is about to be
 	streams bool                // the content is read from the connection
+	gone    bool                // see Gone
 	err     error               // why there is no final response
 	interim []wire.ResponseHead // not yet returned by Await
 	heads   int64               // octets of interim heads that Await has not returned
@@ -209,6 +210,10 @@ func (call *Call) takeNews() (interim []wire.ResponseHead) {
 	call.interim, call.heads = nil, 0
 	return interim
 }
+
+// Gone reports, when Await has returned the final response, whether nothing of the
+// call was left on the connection by then, so that the Driver knows it no more.
+func (call *Call) Gone() bool { return call.gone }
 
 // Settled reports whether Await has something final to return: the response has
 // begun, or there will be none.

@@ -323,6 +323,7 @@ func (d *Driver) place(call *Call, wanted bool) (out outcome) {
 			call.state, call.trailer = callComplete, c.rcv.trailer()
 		}
 		out.left = d.leave(call)
+		call.gone = out.left
 		out.end, out.blame = d.over()
 		return out
 	}
