@@ -122,6 +122,6 @@ func (r *report) fetch(ctx context.Context, ways []way, dial dialFunc, p *progre
 		took := time.Since(begun)
 		meter.finish()
 		t.CloseIdleConnections()
-		r.outcomes[i] = outcome{way: w, results: results, took: took, conns: opened.Load()}
+		r.outcomes[i] = outcome{way: w, results: results, took: took, opened: opened.Load()}
 	}
 }

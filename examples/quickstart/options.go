@@ -22,6 +22,7 @@ net/http as it comes, net/http on a few connections, and httppipe on as many.
 URLs are fetched once in each way, over HTTP/1.1, and reported one by one.
 An answer such as 404 is an answer. The exit code is 1 if a fetch failed or its
 content was wrong, 2 for a mistake on the command line, 130 after Ctrl-C.
+They are those of the built program (go build); "go run" makes 1 of all but 0.
 
 Options:
 `
@@ -90,6 +91,11 @@ func (o *options) complete(args []string, list string) error {
 		}
 		if o.urls = append(o.urls, listed...); len(o.urls) == 0 {
 			return fmt.Errorf("%s: no URLs", list)
+		}
+	}
+	for _, arg := range args {
+		if len(arg) > 1 && arg[0] == '-' {
+			return fmt.Errorf("%s: options go before URLs", arg)
 		}
 	}
 	for _, u := range o.urls {

@@ -12,8 +12,13 @@ import (
 // alive, seldom enough to be read.
 const redrawEvery = 100 * time.Millisecond
 
+// quietFor is how long a way may take before lines are printed of it that stay:
+// what is over by then is in the table at once.
+const quietFor = time.Second
+
 // A progress shows how far each way of fetching has got: on a terminal as one
-// line that is drawn over in place, elsewhere as a line for every quarter.
+// line that is drawn over in place, elsewhere as a line for every quarter, once the
+// way takes long enough for somebody to wonder.
 type progress struct {
 	out       io.Writer
 	live      bool       // out is a terminal that can draw over a line
@@ -60,9 +65,9 @@ func (m *meter) add() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.count++
-	if !m.p.live && isQuarter(m.count, m.total) {
-		fmt.Fprintf(m.p.out, "%s: %d of %d after %s\n",
-			m.name, m.count, m.total, seconds(time.Since(m.begun)))
+	elapsed := time.Since(m.begun)
+	if !m.p.live && elapsed >= quietFor && isQuarter(m.count, m.total) {
+		fmt.Fprintf(m.p.out, "%s: %d of %d after %s\n", m.name, m.count, m.total, seconds(elapsed))
 	}
 }
 

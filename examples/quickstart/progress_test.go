@@ -31,20 +31,20 @@ func TestProgressLine(t *testing.T) {
 	}
 }
 
+// What is over within a second needs no lines that tell how far it is.
 func TestProgressInAPipeIsALineForEachQuarter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
 		p := newProgress(&out)
 		m := p.start("net/http", 10)
 		for range 10 {
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(250 * time.Millisecond)
 			m.add()
 		}
 		m.finish()
-		wantText(t, out.String(), `net/http: 3 of 10 after 0.30 s
-net/http: 5 of 10 after 0.50 s
-net/http: 8 of 10 after 0.80 s
-net/http: 10 of 10 after 1.00 s
+		wantText(t, out.String(), `net/http: 5 of 10 after 1.25 s
+net/http: 8 of 10 after 2.00 s
+net/http: 10 of 10 after 2.50 s
 `)
 	})
 }

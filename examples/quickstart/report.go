@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/http"
+	"slices"
 	"time"
 )
 
@@ -14,7 +16,7 @@ type outcome struct {
 	way     way
 	results []result // nil if it was not started
 	took    time.Duration
-	conns   int64 // opened
+	opened  int64 // connections, also those that were closed again
 }
 
 // finished returns how many documents were fetched, well or not.
@@ -26,6 +28,16 @@ func (o *outcome) finished() int {
 		}
 	}
 	return n
+}
+
+// rate returns how many documents arrived in a second, or "-" if none did: what
+// fails may fail fast, and is no speed.
+func (o *outcome) rate() string {
+	arrived := o.finished() - len(o.errors())
+	if arrived == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f", float64(arrived)/o.took.Seconds())
 }
 
 // A report compares outcomes.
@@ -65,7 +77,7 @@ func (r *report) printTable(w io.Writer) {
 	for i := range r.outcomes {
 		name = max(name, len(r.outcomes[i].way.name))
 	}
-	head := fmt.Sprintf("%-*s  %9s  %10s  %11s", name, "", "time", "requests/s", "connections")
+	head := fmt.Sprintf("%-*s  %9s  %10s  %6s", name, "", "time", "requests/s", "opened")
 	if r.roundTrip > 0 {
 		head += fmt.Sprintf("  %9s", "limit")
 	}
@@ -82,9 +94,12 @@ func (r *report) row(o *outcome) string {
 		return fmt.Sprintf("%9s", "not run")
 	}
 	n := o.finished()
-	row := fmt.Sprintf("%9s  %10.0f  %11d", seconds(o.took), float64(n)/o.took.Seconds(), o.conns)
+	row := fmt.Sprintf("%9s  %10s  %6d", seconds(o.took), o.rate(), o.opened)
 	if r.roundTrip > 0 {
 		row += fmt.Sprintf("  %9s", seconds(r.limit(o.way)))
+	}
+	if failed := len(o.errors()); failed > 0 {
+		row += fmt.Sprintf("  %d failed", failed)
 	}
 	if n < len(r.docs) {
 		row += fmt.Sprintf("  partial: %d of %d", n, len(r.docs))
@@ -105,17 +120,58 @@ func (r *report) printNotes(w io.Writer) {
 	if r.partial() {
 		fmt.Fprintln(w, "\nThese figures are partial: not everything was fetched.")
 	}
+	if n := r.failedDocuments(); n > 0 {
+		fmt.Fprintf(w, "\n%d of %s failed in one way or more.\n", n, plural(len(r.docs), "URL"))
+	}
+	if r.reopens() {
+		fmt.Fprintln(w, `
+opened: all connections ever opened; net/http keeps 2 idle ones per host by default.`)
+	}
 	if r.roundTrip == 0 {
 		return
 	}
-	fmt.Fprintf(w, `
+	fmt.Fprint(w, `
 limit: what no client can go below, (1 + ceil(requests / at once)) round trips:
 one to connect, then one for each batch of requests under way at once. Those are
 as many as there are callers, or as connections where each carries one at a time.
 `)
 	if !r.partial() && r.failures() == 0 {
 		fmt.Fprintf(w, "All %d documents arrived octet by octet as they are, in each way.\n", len(r.docs))
+		r.printConclusion(w)
 	}
+}
+
+// failedDocuments returns how many documents failed in at least one way.
+func (r *report) failedDocuments() int {
+	n := 0
+	for i := range r.docs {
+		if slices.ContainsFunc(r.finishedIn(i), func(o *outcome) bool { return o.results[i].err != nil }) {
+			n++
+		}
+	}
+	return n
+}
+
+// reopens reports whether a way without a limit opened more connections than
+// net/http keeps idle, so that it closed some and opened others instead.
+func (r *report) reopens() bool {
+	return slices.ContainsFunc(r.outcomes, func(o outcome) bool {
+		return o.way.conns == 0 && o.opened > int64(http.DefaultMaxIdleConnsPerHost)
+	})
+}
+
+// printConclusion says in one sentence what the table shows, if all ways were
+// run: whether httppipe on a few connections is as good as one for each caller,
+// and how much better than the same few without pipelining.
+func (r *report) printConclusion(w io.Writer) {
+	if len(r.outcomes) != len(allWays(1)) {
+		return
+	}
+	free, few, pipe := &r.outcomes[0], &r.outcomes[1], &r.outcomes[2]
+	fmt.Fprintf(w, "\nhttppipe on %s took %.1f times as long as net/http, which opened %d,\n"+
+		"and was %.1f times as fast as net/http on %s.\n",
+		plural(pipe.way.conns, "connection"), pipe.took.Seconds()/free.took.Seconds(), free.opened,
+		few.took.Seconds()/pipe.took.Seconds(), plural(few.way.conns, "connection"))
 }
 
 // printDocuments writes a line for each document, or one for each way where the

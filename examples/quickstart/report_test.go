@@ -32,7 +32,7 @@ func twoDocuments(known bool) *report {
 		r.outcomes = append(r.outcomes, outcome{
 			way:     w,
 			took:    time.Duration(i+1) * time.Second / 2,
-			conns:   int64(i + 1),
+			opened:  int64(i + 1),
 			results: []result{{done: true, status: 200, octets: 1}, {done: true, status: 404, octets: 12345}},
 		})
 	}
@@ -59,15 +59,18 @@ func TestLimit(t *testing.T) {
 
 func TestReportOfTheDemonstration(t *testing.T) {
 	wantText(t, printed(twoDocuments(true)), `
-                              time  requests/s  connections      limit
-net/http                    0.50 s           4            1     0.10 s
-net/http, 2 connections     1.00 s           2            2     0.10 s
-httppipe, 2 connections     1.50 s           1            3     0.10 s
+                              time  requests/s  opened      limit
+net/http                    0.50 s           4       1     0.10 s
+net/http, 2 connections     1.00 s           2       2     0.10 s
+httppipe, 2 connections     1.50 s           1       3     0.10 s
 
 limit: what no client can go below, (1 + ceil(requests / at once)) round trips:
 one to connect, then one for each batch of requests under way at once. Those are
 as many as there are callers, or as connections where each carries one at a time.
 All 2 documents arrived octet by octet as they are, in each way.
+
+httppipe on 2 connections took 3.0 times as long as net/http, which opened 1,
+and was 0.7 times as fast as net/http on 2 connections.
 `)
 }
 
@@ -77,10 +80,10 @@ status      octets  URL
    200           1  http://a.test/0
    404       12345  http://a.test/1
 
-                              time  requests/s  connections
-net/http                    0.50 s           4            1
-net/http, 2 connections     1.00 s           2            2
-httppipe, 2 connections     1.50 s           1            3
+                              time  requests/s  opened
+net/http                    0.50 s           4       1
+net/http, 2 connections     1.00 s           2       2
+httppipe, 2 connections     1.50 s           1       3
 `)
 }
 
@@ -96,9 +99,11 @@ status      octets  URL
    404       12345  http://a.test/1  (net/http, 2 connections: sha256 00000000...)
  error           -  http://a.test/1  (httppipe, 2 connections: connection refused)
 
-                              time  requests/s  connections
-net/http, 2 connections     1.00 s           2            2
-httppipe, 2 connections     1.50 s           1            3
+                              time  requests/s  opened
+net/http, 2 connections     1.00 s           2       2
+httppipe, 2 connections     1.50 s           1       3  1 failed
+
+1 of 2 URLs failed in one way or more.
 `)
 	if r.failures() != 1 {
 		t.Errorf("%d failures, want 1", r.failures())
@@ -114,9 +119,9 @@ status      octets  URL
    200           1  http://a.test/0
    404       12345  http://a.test/1
 
-                              time  requests/s  connections
-net/http                    0.50 s           4            1
-net/http, 2 connections     1.00 s           1            2  partial: 1 of 2
+                              time  requests/s  opened
+net/http                    0.50 s           4       1
+net/http, 2 connections     1.00 s           1       2  partial: 1 of 2
 httppipe, 2 connections    not run
 
 These figures are partial: not everything was fetched.
@@ -132,5 +137,47 @@ func TestReportListsWrongContentAndClaimsNothing(t *testing.T) {
 	}
 	if strings.Contains(got, "arrived") {
 		t.Errorf("claims that all is well:\n%s", got)
+	}
+}
+
+func TestWhatFailsIsNoSpeed(t *testing.T) {
+	r := twoDocuments(false)
+	refused := result{done: true, err: errors.New("connection refused")}
+	r.outcomes = r.outcomes[1:]
+	r.outcomes[0].results = []result{refused, refused}
+	r.outcomes[1].results[0] = refused
+	got := printed(r)
+	want := `
+                              time  requests/s  opened
+net/http, 2 connections     1.00 s           -       2  2 failed
+httppipe, 2 connections     1.50 s           1       3  1 failed
+
+2 of 2 URLs failed in one way or more.
+`
+	if !strings.HasSuffix(got, want) {
+		t.Errorf("got:\n%s\nwant at its end:\n%s", got, want)
+	}
+}
+
+// Who wonders why net/http opens more connections than there are callers is told,
+// where it does.
+func TestReportSaysWhyConnectionsAreOpenedAgain(t *testing.T) {
+	const why = "net/http keeps 2 idle ones per host by default"
+	r := twoDocuments(true)
+	r.outcomes[0].opened = 2
+	if got := printed(r); strings.Contains(got, why) {
+		t.Errorf("explains what did not happen:\n%s", got)
+	}
+	r.outcomes[0].opened = 3
+	if got := printed(r); !strings.Contains(got, why) {
+		t.Errorf("no %q in:\n%s", why, got)
+	}
+}
+
+func TestConclusionNeedsAllWays(t *testing.T) {
+	r := twoDocuments(true)
+	r.outcomes = r.outcomes[2:]
+	if got := printed(r); strings.Contains(got, "times as") {
+		t.Errorf("compares one way with itself:\n%s", got)
 	}
 }

@@ -33,7 +33,8 @@ type transport interface {
 
 // A way is one of the transports that are compared.
 type way struct {
-	name string
+	name  string
+	conns int // the most connections to each host; 0 is no limit
 	// limit is the most requests that can be under way at once, given the
 	// number of callers.
 	limit        func(callers int) int
@@ -52,11 +53,13 @@ func allWays(conns int) []way {
 		},
 		{
 			name:         fmt.Sprintf("net/http, %s", plural(conns, "connection")),
+			conns:        conns,
 			limit:        func(callers int) int { return min(callers, conns) },
 			newTransport: func(dial dialFunc) transport { return standard(dial, conns) },
 		},
 		{
 			name:         fmt.Sprintf("httppipe, %s", plural(conns, "connection")),
+			conns:        conns,
 			limit:        func(callers int) int { return callers },
 			newTransport: func(dial dialFunc) transport { return pipelining(dial, conns) },
 		},
