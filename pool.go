@@ -35,6 +35,7 @@ type driver interface {
 	Await(context.Context, *pipeline.Call) ([]wire.ResponseHead, error)
 	Abandon(*pipeline.Call, error)
 	Withdraw(*pipeline.Call, error) bool
+	Head() *pipeline.Call
 	Usable() bool
 	Check() bool
 	Drop()
@@ -69,7 +70,7 @@ type conn struct {
 	d         driver
 	dialed    *dialed
 	inFlight  int         // exchanges assigned that have not left
-	line      []*exchange // these exchanges, oldest first
+	line      []*exchange // these exchanges, in the order in which they were assigned
 	exclusive bool        // the one in flight shares it with no other
 	barrier   bool        // kept free for an exclusive request
 	closing   bool        // is about to end: nobody may have it

@@ -125,8 +125,9 @@ func (p *place) rescue(now time.Time) (rescued []*exchange) {
 		if c.inFlight < 2 || c.ended || c.pair > 0 || !p.late(c, now) {
 			continue
 		}
-		for _, x := range c.line[1:] {
-			if !x.rescued && x.inPipe.Load() && x.out.rescuable {
+		head := c.head()
+		for _, x := range c.line {
+			if x != head && !x.rescued && x.inPipe.Load() && x.out.rescuable {
 				rescued = append(rescued, x)
 			}
 		}
@@ -160,11 +161,23 @@ func (p *place) silenced(now time.Time) (silent []*conn) {
 	for _, c := range p.conns {
 		if c.inFlight > 0 && !c.ended && p.silent(c, now) {
 			p.known.accused = true
-			c.line[0].silent = true
+			c.head().silent = true
 			silent = append(silent, c)
 		}
 	}
 	return silent
+}
+
+// head returns the exchange whose response comes next on c, which has some in flight:
+// it may have been assigned after others, and submitted before them. p.mu is held.
+func (c *conn) head() *exchange {
+	call := c.d.Head()
+	for _, x := range c.line {
+		if &x.call == call {
+			return x
+		}
+	}
+	return c.line[0] // about to be submitted
 }
 
 // silent reports whether c's head, which was sent behind another or with another

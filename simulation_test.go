@@ -304,6 +304,13 @@ func (d *simDriver) Close() {
 	d.hooks.Ended(net.ErrClosed)
 }
 
+func (d *simDriver) Head() *pipeline.Call {
+	if len(d.calls) == 0 {
+		return nil
+	}
+	return &d.calls[0].x.call
+}
+
 func (d *simDriver) Drop()        {}
 func (d *simDriver) Retire()      { d.Close() }
 func (d *simDriver) Usable() bool { return !d.closed }

@@ -91,6 +91,14 @@ func (d *Driver) Usable() bool {
 	return d.refusal() == nil
 }
 
+// Head returns the call whose response comes next, or nil. Which of two calls that
+// were submitted at the same time is first, only the Driver knows.
+func (d *Driver) Head() *Call {
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	return d.firstCall()
+}
+
 // refusal says why no further call is accepted; c.mu is held.
 func (d *Driver) refusal() error {
 	if err := d.c.sendFailed(); err != nil {
