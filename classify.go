@@ -32,7 +32,7 @@ const (
 	// A connection may end because of a request before this one. So a request
 	// that is not replayable fails more often than it would by itself.
 	//
-	// Requests of which that makes no sense are sent as with Never all the same:
+	// Requests of which that makes no sense are sent as with Alone all the same:
 	// those that say Connection, Upgrade, or Expect, that authenticate their
 	// connection (NTLM, Negotiate) or end it (Request.Close), and those whose
 	// content can be had only once (no GetBody), or may turn out to be none.

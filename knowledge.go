@@ -34,6 +34,10 @@ const (
 	minPatience = 2 * time.Millisecond
 	minUsual    = 500 * time.Microsecond
 
+	// maxUsual is the longest that an answer may be due as a matter of course, also
+	// where many are slow: whoever is behind such a one waits in vain.
+	maxUsual = rescueAnyway / 3
+
 	// unknownUsual is assumed of an origin that has answered once.
 	unknownUsual = 5 * time.Millisecond
 
@@ -155,7 +159,7 @@ func (k *knowledge) answered(took, gap time.Duration) {
 	// is longer.
 	const part = 1. / 128
 	if step := float64(k.usual) * part; served > k.usual {
-		k.usual += time.Duration(19 * step)
+		k.usual = min(maxUsual, k.usual+time.Duration(19*step))
 	} else {
 		k.usual = max(minUsual, k.usual-time.Duration(step))
 	}
@@ -318,6 +322,9 @@ func (p *place) learnEnd(c *conn, err error) {
 // x: nothing is sent beyond as many from now on.
 func (c *conn) learnClose(x *exchange) {
 	p := c.place
+	if p == nil {
+		return // a connection outside of any pool
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := c.answered

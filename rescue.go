@@ -28,11 +28,14 @@ const (
 // tick sees to it that there is another look when a head becomes late, as long as
 // somebody waits for a connection or behind another. p.mu is held.
 func (p *place) tick(now time.Time) {
-	if p.ticking || p.shared.first == nil && p.alone.first == nil && !p.behind() {
+	if p.shared.first == nil && p.alone.first == nil && !p.behind() {
 		return
 	}
-	p.ticking = true
 	wait := p.untilLate(now)
+	if p.ticking && (!now.Add(wait).Before(p.tickAt) || !p.timer.Stop()) {
+		return // it comes early enough, or is coming
+	}
+	p.ticking = true
 	p.tickAt = now.Add(wait)
 	if p.timer == nil {
 		p.timer = time.AfterFunc(wait, p.tock)
@@ -195,6 +198,7 @@ func (p *place) silent(c *conn, now time.Time) bool {
 		return false
 	}
 	// The head may have been submitted behind others in the line.
-	begun := func(x *exchange) bool { return x.call.Settled() }
-	return p.waits(c, now) > wait && !slices.ContainsFunc(c.line, begun)
+	// To end the connection of one that is not replayable would be to fail it.
+	spared := func(x *exchange) bool { return x.call.Settled() || !x.out.replayable }
+	return p.waits(c, now) > wait && !slices.ContainsFunc(c.line, spared)
 }

@@ -167,7 +167,8 @@ func (p *place) bindsLate(now time.Time) bool {
 	x := p.shared.first
 	return x != nil && slices.ContainsFunc(p.conns, func(c *conn) bool {
 		return c.inFlight > 0 && c.inFlight < p.known.packed() && c.inFlight < p.depthOf(c, x, now) &&
-			!c.exclusive && !c.closing && !c.spent() && !p.late(c, now)
+			!c.exclusive && !c.closing && !c.spent() && !p.late(c, now) &&
+			c.origin == x.route.addr && c.d.Usable()
 	})
 }
 

@@ -48,7 +48,7 @@ var workloads = []struct {
 	{workload{name: "the same, 2 connections, behind a near proxy, 64 callers", rtt: far, dial: near, service: lognormal(time.Millisecond/10, .3), limit: 2,
 		callers: 64}, 20, .05, 1.2, .001},
 	{workload{name: "far, lognormal, 1 % over 100 ms", rtt: far, service: lognormal(time.Millisecond, 1.98),
-		rates: []float64{10, 40, 160, 640, 10, 40, 160, 640}}, 15, 1.35, 1, .05},
+		rates: []float64{10, 40, 160, 640, 10, 40, 160, 640}}, 15, 1.35, 1.1, .05},
 	{workload{name: "far, slow handlers (200 ms)", rtt: far, service: lognormal(200*time.Millisecond, .5),
 		rates: []float64{10, 40, 160, 10, 40, 160}}, 50, 1.05, 1.2, .01},
 	{workload{name: "near, 2000/s, 1 % 100 ms, 8 connections", rtt: near, service: quickWithTail, limit: 8,

@@ -54,6 +54,7 @@ type Conn struct {
 	// Not used by a Driver, which has its own order.
 	sendHalf    half
 	receiveHalf half
+	writeFailed func(error) // a Driver's, for what a reader is told; or nil
 	readsAlone  atomic.Bool // a receiver waits that could not take the sending half
 
 	// Owned by the receiving half.

@@ -72,6 +72,7 @@ func NewDriver(nc net.Conn, opts *Options, hooks Hooks) *Driver {
 	d := &Driver{hooks: hooks}
 	d.moved.L = &d.c.mu
 	d.c.init(nc, opts)
+	d.c.writeFailed = d.writingFailed
 	if d.memory = d.c.opts.Memory; d.memory == nil {
 		d.memory = new(Memory)
 	}

@@ -35,7 +35,9 @@ func (d *Driver) topUp(framing wire.Framing) {
 	default:
 		return
 	}
-	rv.received(d.c.link.transfer(rv.space(), nil, false))
+	m := d.c.link.transfer(rv.space(), nil, false)
+	d.c.heedWrite(m)
+	rv.received(m)
 }
 
 // takeEarly takes content that has arrived along with its head: all of it, if it is

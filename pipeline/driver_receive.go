@@ -51,9 +51,7 @@ func (d *Driver) read(ctx context.Context, call *Call) (ended error) {
 		}
 		m := c.link.transfer(c.rcv.space(), nil, true)
 		c.rcv.received(m)
-		if m.outErr != nil {
-			d.writingFailed(m.outErr)
-		}
+		c.heedWrite(m)
 	}
 	if stop != nil {
 		stop()
@@ -86,9 +84,7 @@ func (d *Driver) Drop() {
 	for {
 		m := c.link.transfer(c.rcv.space(), nil, false)
 		c.rcv.received(m)
-		if m.outErr != nil {
-			d.writingFailed(m.outErr)
-		}
+		c.heedWrite(m)
 		if !d.deliver(dropper) || m.in == 0 {
 			break
 		}

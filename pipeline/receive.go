@@ -169,6 +169,7 @@ func (c *Conn) readContent(p []byte, block bool) (n int, done bool, err error) {
 		}
 		if k := c.rcv.direct(len(p)); k > 0 {
 			m := c.link.transfer(p[:k], nil, block)
+			c.heedWrite(m)
 			if done = c.rcv.receivedDirect(m); m.in > 0 {
 				return m.in, done, nil
 			}
@@ -178,10 +179,18 @@ func (c *Conn) readContent(p []byte, block bool) (n int, done bool, err error) {
 			continue
 		}
 		m := c.link.transfer(c.rcv.space(), nil, block)
+		c.heedWrite(m)
 		c.rcv.received(m)
 		if m.nothing() {
 			return 0, false, nil
 		}
+	}
+}
+
+// heedWrite takes note that a reader was told of a failed write: nobody else will be.
+func (c *Conn) heedWrite(m moved) {
+	if m.outErr != nil && c.writeFailed != nil {
+		c.writeFailed(m.outErr)
 	}
 }
 

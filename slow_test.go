@@ -1,0 +1,137 @@
+package httppipe_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/httppipe/httppipe"
+	"github.com/httppipe/httppipe/internal/memnet"
+)
+
+// serve runs test against a server of net/http that handles requests with handler,
+// in virtual time and a round trip of 2 ms.
+func serve(t *testing.T, handler http.HandlerFunc, test func(tr *httppipe.Transport, fetch func(ctx context.Context, method, path string) error)) {
+	synctest.Test(t, func(t *testing.T) {
+		network := memnet.New(memnet.Latency(time.Millisecond))
+		ln, err := network.Listen("origin.test:80")
+		require.NoError(t, err)
+		server := &http.Server{Handler: handler}
+		go server.Serve(ln)
+		defer server.Close()
+		tr := &httppipe.Transport{DialContext: network.DialContext}
+		defer tr.CloseIdleConnections()
+		test(tr, func(ctx context.Context, method, path string) error {
+			var content io.Reader
+			if method == http.MethodPost {
+				content = strings.NewReader("content")
+			}
+			req, err := http.NewRequestWithContext(ctx, method, "http://origin.test"+path, content)
+			require.NoError(t, err)
+			resp, err := tr.RoundTrip(req)
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			_, err = io.Copy(io.Discard, resp.Body)
+			return err
+		})
+	})
+}
+
+// Pipelined requests that are not replayable used to fail when their connection was
+// closed as silent, although it was the origin that took long.
+func TestSlowVouchedRequestsAreAnswered(t *testing.T) {
+	for _, slow := range []time.Duration{400 * time.Millisecond, 1500 * time.Millisecond, 15 * time.Second} {
+		for _, gets := range []int{1, 6} { // a pair, and a connection that is proved
+			t.Run(fmt.Sprint(slow, gets), func(t *testing.T) {
+				var mu sync.Mutex
+				received := make(map[string]int)
+				handler := func(w http.ResponseWriter, r *http.Request) {
+					mu.Lock()
+					received[r.URL.Path]++
+					mu.Unlock()
+					if r.Method == http.MethodPost {
+						time.Sleep(slow)
+					}
+				}
+				serve(t, handler, func(tr *httppipe.Transport, fetch func(context.Context, string, string) error) {
+					tr.MaxConnsPerHost = 1
+					all := func(n int, method string) {
+						var group sync.WaitGroup
+						for i := range n {
+							group.Go(func() {
+								ctx := httppipe.WithPipelining(context.Background(), httppipe.Pipeline)
+								if err := fetch(ctx, method, fmt.Sprint("/", method, i)); err != nil {
+									t.Error(err)
+								}
+							})
+						}
+						group.Wait()
+					}
+					all(gets, http.MethodGet)
+					all(gets, http.MethodGet)
+					all(2, http.MethodPost)
+					require.Equal(t, 1, received["/POST0"])
+					require.Equal(t, 1, received["/POST1"])
+				})
+			})
+		}
+	}
+}
+
+// Where many answers were slow, that counted as usual after a while, and requests
+// were left behind them.
+func TestFastRequestsDoNotWaitForManyPolls(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/poll" {
+			time.Sleep(30 * time.Second)
+		}
+	}
+	serve(t, handler, func(tr *httppipe.Transport, fetch func(context.Context, string, string) error) {
+		tr.MaxIdleConnsPerHost = 10
+		ctx := context.Background()
+		for range 700 {
+			var group sync.WaitGroup
+			group.Go(func() { fetch(ctx, http.MethodGet, "/poll") })
+			for range 3 {
+				time.Sleep(7 * time.Second)
+				var fast sync.WaitGroup
+				for range 4 {
+					fast.Go(func() {
+						began := time.Now()
+						if err := fetch(ctx, http.MethodGet, "/fast"); err != nil || time.Since(began) > 1100*time.Millisecond {
+							t.Error("a fast request took", time.Since(began), err)
+						}
+					})
+				}
+				fast.Wait()
+			}
+			group.Wait()
+		}
+	})
+}
+
+// The end of a connection outside of any pool teaches nobody anything; it used to
+// panic.
+func TestClientConnSurvivesClose(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Connection", "close") }
+	serve(t, handler, func(tr *httppipe.Transport, _ func(context.Context, string, string) error) {
+		conn, err := tr.NewClientConn(context.Background(), "http", "origin.test:80")
+		require.NoError(t, err)
+		defer conn.Close()
+		req, err := http.NewRequest(http.MethodGet, "http://origin.test/", nil)
+		require.NoError(t, err)
+		resp, err := conn.RoundTrip(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+	})
+}
