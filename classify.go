@@ -2,6 +2,7 @@ package httppipe
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -49,6 +50,21 @@ const (
 	// wait for: event streams, long polls, large files.
 	Alone
 )
+
+// String returns the name of the constant, or Pipelining(n) for any other value.
+func (p Pipelining) String() string {
+	switch p {
+	case ByMethod:
+		return "ByMethod"
+	case Pipeline:
+		return "Pipeline"
+	case Never:
+		return "Never"
+	case Alone:
+		return "Alone"
+	}
+	return fmt.Sprintf("Pipelining(%d)", uint8(p))
+}
 
 // pipeliningKey is the key of a Pipelining in a context.
 type pipeliningKey struct{}

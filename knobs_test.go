@@ -419,3 +419,15 @@ func TestChoiceHasNoMeaningInHTTP2(t *testing.T) {
 		})
 	}
 }
+
+func TestPipeliningString(t *testing.T) {
+	for choice, want := range map[httppipe.Pipelining]string{
+		httppipe.ByMethod: "ByMethod",
+		httppipe.Pipeline: "Pipeline",
+		httppipe.Never:    "Never",
+		httppipe.Alone:    "Alone",
+		200:               "Pipelining(200)",
+	} {
+		require.Equal(t, want, fmt.Sprint(choice))
+	}
+}
