@@ -17,6 +17,7 @@ import (
 type options struct {
 	project, here, out string
 	work               string // a temporary folder, removed at the end
+	temporary          bool   // out was not asked for
 	files              string
 	h2, baseline       bool
 	jobs, retries      int
@@ -33,7 +34,7 @@ func parseFlags() *options {
 	o := new(options)
 	flag.StringVar(&o.project, "project", "../..", "the checkout to judge")
 	flag.StringVar(&o.here, "here", ".", "the folder of this program")
-	flag.StringVar(&o.out, "out", "", "the folder for logs and results.tsv (default: a temporary one)")
+	flag.StringVar(&o.out, "out", "", "the folder for logs and results.tsv (default: a temporary one, removed if no test failed or was flaky)")
 	flag.StringVar(&o.files, "files", "transport_test.go,clientconn_test.go", "the files of net/http whose tests are run")
 	flag.BoolVar(&o.h2, "h2", true, "run the tests in their HTTP/2 modes too")
 	flag.BoolVar(&o.baseline, "baseline", false, "judge net/http's own Transport")
@@ -58,7 +59,8 @@ func main() {
 	work, err := os.MkdirTemp("", "conformance-")
 	check(err)
 	o.work = work
-	if o.out == "" {
+	o.temporary = o.out == ""
+	if o.temporary {
 		o.out, err = os.MkdirTemp("", "conformance-logs-")
 		check(err)
 	}
@@ -66,15 +68,23 @@ func main() {
 		check(os.MkdirAll(filepath.Join(o.work, dir), 0o755))
 	}
 	check(os.MkdirAll(filepath.Join(o.out, "logs"), 0o755))
-	failed := o.judge(began)
+	all := o.judge(began)
 	os.RemoveAll(o.work)
-	if failed > 0 {
+	if o.disposable(all) {
+		os.RemoveAll(o.out)
+	}
+	if all["FAIL"] > 0 {
 		os.Exit(1)
 	}
 }
 
-// judge builds and runs the tests, reports, and returns how many failed.
-func (o *options) judge(began time.Time) (failed int) {
+// disposable reports whether nobody needs the logs of tests with this outcome.
+func (o *options) disposable(all map[string]int) bool {
+	return o.temporary && all["FAIL"] == 0 && all["FLAKY"] == 0
+}
+
+// judge builds and runs the tests, reports, and returns how many tests have each status.
+func (o *options) judge(began time.Time) map[string]int {
 	if o.baseline {
 		o.makeBaseline()
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // report prints a line for each test that did not pass, one for each file, and the
-// sum of it all. It returns how many tests have failed.
-func (o *options) report(b *builder, built, total time.Duration) (failed int) {
+// sum of it all. It returns how many tests have each status.
+func (o *options) report(b *builder, built, total time.Duration) map[string]int {
 	o.writeResults(b)
 	for _, status := range []string{"FLAKY", "INTERNAL", "FAIL"} {
 		for _, t := range b.tests {
@@ -32,11 +32,18 @@ func (o *options) report(b *builder, built, total time.Duration) (failed int) {
 		fmt.Printf("%-28s pass %3d  fail %3d  internal %d  flaky %d  skip %2d  dropped %2d\n",
 			file, c["PASS"], c["FAIL"], c["INTERNAL"], c["FLAKY"], c["SKIP"], c["DROPPED"])
 	}
-	fmt.Printf("not counted (no client transport involved): %d; details in %s; build %.0fs, total %.0fs\n",
-		len(b.excluded), o.out, built.Seconds(), total.Seconds())
+	details := "details in " + o.out
+	if o.disposable(all) {
+		details = "-out FOLDER keeps the details"
+	}
+	fmt.Printf("not counted (no client transport involved): %d; %s; build %.0fs, total %.0fs\n",
+		len(b.excluded), details, built.Seconds(), total.Seconds())
+	if all["INTERNAL"]+all["DROPPED"] > 0 {
+		fmt.Println("INTERNAL and DROPPED are explained in internal/conformance/DIFFERENCES.md")
+	}
 	fmt.Printf("stdlib: PASS %d FAIL %d SKIP %d DROPPED %d INTERNAL %d FLAKY %d (of %d)\n",
 		all["PASS"], all["FAIL"], all["SKIP"], all["DROPPED"], all["INTERNAL"], all["FLAKY"], len(b.tests))
-	return all["FAIL"]
+	return all
 }
 
 // counts counts tests by status, in all and by file.
