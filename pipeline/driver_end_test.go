@@ -129,6 +129,24 @@ func TestFailedWrite(t *testing.T) {
 	})
 }
 
+// One write becomes many TLS records. When it failed behind the first of them, these
+// used to count as not sent.
+func TestRecordsBeforeAFailedOneCountAsSent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, pipetest.TLS(), pipetest.Net(memnet.Sockets()))
+		client := r.nc.(memnet.Socket)
+		link := r.c.link.(*tlsLink)
+		// A connection begins with records that fit into one packet, of this size.
+		before := client.Stats().OctetsWritten
+		client.FailWrite(before+1208, syscall.EPIPE)
+		link.transfer(nil, make([]byte, 8<<10), false)
+		link.transfer(nil, nil, false)
+		require.Equal(t, before+1208, client.Stats().OctetsWritten)
+		require.Positive(t, link.unsent())
+		require.Positive(t, link.delivered())
+	})
+}
+
 // While a write is stuck, requests wait behind it. Of those it can be said for
 // certain that they were not sent, of the others not.
 func TestUnsentIsClaimedOnlyForWhatNobodyHasTaken(t *testing.T) {

@@ -39,7 +39,7 @@ type shim struct {
 	mu      sync.Mutex
 	held    []byte // records not yet written
 	busy    bool   // somebody is writing held
-	touched bool   // some octets of held, as it last began, were written
+	touched bool   // some octets were written since tlsLink.clean
 	outErr  error  // why nothing more can be written
 }
 
@@ -108,7 +108,7 @@ func (s *shim) flush(in []byte, block bool) (m moved) {
 	s.outErr = m.outErr
 	m.flushed = m.out > 0
 	if s.held = s.held[m.out:]; len(s.held) == 0 {
-		s.held, s.touched = out[:0], false
+		s.held = out[:0]
 	}
 	return m
 }
@@ -125,7 +125,7 @@ type tlsLink struct {
 	shim *shim
 
 	taken int64 // octets accepted; guarded by shim.mu
-	clean int64 // octets accepted when no records were held; guarded by shim.mu
+	clean int64 // octets accepted when last no records were held; guarded by shim.mu
 }
 
 // newTLSLink returns nil if nc was not made by TLSClient or is not past its
@@ -166,7 +166,8 @@ func (l *tlsLink) transfer(in, out []byte, block bool) (m moved) {
 	return m
 }
 
-// write passes on held records, and makes new ones as long as none are held.
+// write passes on held records, and makes new ones as long as none are held. One
+// Write makes many records, of which some may have left when it fails.
 func (l *tlsLink) write(out []byte, m *moved) {
 	f := l.shim.flush(nil, false)
 	m.flushed, m.outErr = f.flushed, f.outErr
@@ -185,7 +186,7 @@ func (l *tlsLink) account(n int) {
 	defer l.shim.mu.Unlock()
 	l.taken += int64(n)
 	if len(l.shim.held) == 0 {
-		l.clean = l.taken
+		l.clean, l.shim.touched = l.taken, false
 	}
 }
 
