@@ -36,9 +36,10 @@ func (r *run) foreign(a *action, whose string) {
 // isMixedUp reports whether a may have got the answer to a later request, because the
 // server has lost one of those before it. That is found out if it happens to the first
 // pair on a connection, which is why the pair leaves in one write; but a server that
-// reads little at a time does it now and then only. No client can see that.
+// reads little at a time, or whose buffer holds no more, does it now and then only. No
+// client can see that.
 func (r *run) isMixedUp(a *action) bool {
-	if r.net != nil && r.maxRead == 0 && r.maxWrite == 0 {
+	if r.net != nil && r.maxRead == 0 && r.maxWrite == 0 && r.buffer > 500 {
 		return false
 	}
 	lostSince := map[int]int{} // by connection

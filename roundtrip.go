@@ -128,8 +128,10 @@ func (t *Transport) newRoundTrip(req *http.Request) *roundTrip {
 // so before, with place.mu held: who dials for it, rescues or cancels it.
 func (rt *roundTrip) recycle() {
 	x := &rt.first
-	known := x.dials || x.rescued || x.canceled.Load()
-	if rt.answered != x || known || rt.out.body != nil || rt.trace != nil {
+	if rt.answered != x || rt.out.body != nil || rt.trace != nil {
+		return
+	}
+	if x.dials || x.rescued || x.canceled.Load() {
 		return
 	}
 	t := rt.t

@@ -1,3 +1,8 @@
+//go:build !race
+
+// In a simulation one goroutine runs at a time, by the rules of a bubble, which the
+// race detector takes for a race.
+
 package httppipe
 
 import (
