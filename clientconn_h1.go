@@ -36,7 +36,7 @@ var (
 // RoundTrip implements http.RoundTripper.
 func (c *h1ClientConn) RoundTrip(req *http.Request) (*http.Response, error) {
 	rt := &roundTrip{t: c.t, ctx: req.Context(), route: c.route}
-	rt.trace = httptrace.ContextClientTrace(rt.ctx)
+	rt.out.trace = httptrace.ContextClientTrace(rt.ctx)
 	resp, err := c.roundTrip(rt, req)
 	if err != nil {
 		rt.closeBody(req)

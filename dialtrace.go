@@ -73,10 +73,9 @@ func (c dialCtx) Value(key any) any {
 // use the connection.
 func (x *exchange) dialContext() context.Context {
 	ctx := context.WithoutCancel(x.out.req.Context())
-	trace := httptrace.ContextClientTrace(ctx)
-	if trace == nil {
+	if x.out.trace == nil {
 		return ctx
 	}
 	// A trace added to ctx would not replace the one in it.
-	return dialCtx{ctx, httptrace.WithClientTrace(context.Background(), x.out.gate.trace(trace))}
+	return dialCtx{ctx, httptrace.WithClientTrace(context.Background(), x.out.gate.trace(x.out.trace))}
 }

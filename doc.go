@@ -15,8 +15,9 @@
 //
 //	RoundTrip(req)                                      roundtrip.go
 //	 ├ validate everything before writing anything      outgoing.go
-//	 ├ classify: may it share, be repeated, be rescued  outgoing.go
-//	 ├ reserve a place on a connection, or dial         pool.go, schedule.go, dial.go
+//	 ├ classify: may it share, be repeated, be rescued  outgoing.go, classify.go
+//	 ├ reserve a place on a connection, or dial         pool.go, schedule.go, provide.go
+//	 │     whoever waits behind a late answer           rescue.go
 //	 ├ submit a call                                    pipeline/driver.go
 //	 │   ├ send ── wire.AppendRequestHead ──► origin    pipeline/send.go, driver_send.go
 //	 │   │         content │ sendfile │ hold for 100

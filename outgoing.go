@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 
@@ -14,9 +15,10 @@ import (
 // An outgoing is a request that was found to be valid, and what was decided about
 // it once for all attempts to send it.
 type outgoing struct {
-	req  *http.Request
-	head wire.RequestHead
-	gate traceGate // for what dials tell the request's trace
+	req   *http.Request
+	trace *httptrace.ClientTrace // of the request's context, or nil
+	head  wire.RequestHead
+	gate  traceGate // for what dials tell trace
 
 	plain      bool         // the header was looked through, and has nothing for classify to look at
 	loaded     bool         // the content was looked at

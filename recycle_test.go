@@ -33,7 +33,7 @@ func TestRoundTripIsUsedAgainIfNobodyKnowsIt(t *testing.T) {
 		"it is being rescued":             func(rt *roundTrip) { rt.first.rescued = true },
 		"it is being canceled":            func(rt *roundTrip) { rt.first.canceled.Store(true) },
 		"it has a body":                   func(rt *roundTrip) { rt.out.body = new(requestBody) },
-		"a trace has its gate":            func(rt *roundTrip) { rt.trace = new(httptrace.ClientTrace) },
+		"a trace has its gate":            func(rt *roundTrip) { rt.out.trace = new(httptrace.ClientTrace) },
 	} {
 		rt := answeredGet(t)
 		change(rt)

@@ -16,7 +16,6 @@ import (
 type roundTrip struct {
 	t     *Transport
 	ctx   context.Context
-	trace *httptrace.ClientTrace
 	out   outgoing
 	route route
 	first exchange // the first attempt; most need no other
@@ -94,7 +93,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := rt.run(req)
-	if rt.trace != nil {
+	if rt.out.trace != nil {
 		rt.out.gate.shut()
 	}
 	if err != nil {
@@ -114,7 +113,7 @@ func (t *Transport) newRoundTrip(req *http.Request) *roundTrip {
 		rt = new(roundTrip)
 	}
 	rt.t, rt.ctx = t, req.Context()
-	rt.trace = httptrace.ContextClientTrace(rt.ctx)
+	rt.out.trace = httptrace.ContextClientTrace(rt.ctx)
 	return rt
 }
 
@@ -128,7 +127,7 @@ func (t *Transport) newRoundTrip(req *http.Request) *roundTrip {
 // so before, with place.mu held: who dials for it, rescues or cancels it.
 func (rt *roundTrip) recycle() {
 	x := &rt.first
-	if rt.answered != x || rt.out.body != nil || rt.trace != nil {
+	if rt.answered != x || rt.out.body != nil || rt.out.trace != nil {
 		return
 	}
 	if x.dials || x.rescued || x.canceled.Load() {
@@ -172,8 +171,8 @@ func (rt *roundTrip) run(req *http.Request) (resp *http.Response, err error) {
 	x := &rt.first
 	for {
 		x.out, x.route = &rt.out, &rt.route
-		if rt.trace != nil && rt.trace.GetConn != nil {
-			rt.trace.GetConn(rt.route.addr)
+		if rt.out.trace != nil && rt.out.trace.GetConn != nil {
+			rt.out.trace.GetConn(rt.route.addr)
 		}
 		if x.alt = rt.t.alts.get(key); x.alt == nil {
 			if err := rt.reserve(key, x); err != nil {
@@ -241,7 +240,7 @@ func (rt *roundTrip) do(x *exchange) (*http.Response, error) {
 			rt.giveBack(x)
 			return nil, err
 		}
-		x.fill(rt.t, rt.trace != nil)
+		x.fill(rt.t, rt.out.trace != nil)
 		x.call.More = x.second != nil
 		x.submitErr = c.d.Submit(&x.call)
 		if x.submitErr != nil {
@@ -287,7 +286,7 @@ func (rt *roundTrip) submitSecond(x *exchange) {
 	c := x.conn
 	err := second.out.load() // it has no content
 	if err == nil {
-		second.fill(rt.t, httptrace.ContextClientTrace(second.out.req.Context()) != nil)
+		second.fill(rt.t, second.out.trace != nil)
 		err = c.d.Submit(&second.call)
 	}
 	p := c.place

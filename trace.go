@@ -13,8 +13,8 @@ import (
 
 // traceGotConn calls the GotConn hook.
 func (rt *roundTrip) traceGotConn(x *exchange) {
-	if rt.trace != nil && rt.trace.GotConn != nil {
-		rt.trace.GotConn(httptrace.GotConnInfo{
+	if rt.out.trace != nil && rt.out.trace.GotConn != nil {
+		rt.out.trace.GotConn(httptrace.GotConnInfo{
 			Conn:     x.conn.dialed.conn,
 			Reused:   x.reused,
 			WasIdle:  x.wasIdle,
@@ -25,17 +25,17 @@ func (rt *roundTrip) traceGotConn(x *exchange) {
 
 // traceWrote tells of the request's head.
 func (rt *roundTrip) traceWrote(x *exchange) {
-	if rt.trace == nil {
+	if rt.out.trace == nil {
 		return
 	}
-	if rt.trace.WroteHeaderField != nil {
+	if rt.out.trace.WroteHeaderField != nil {
 		rt.traceFields(x)
 	}
-	if rt.trace.WroteHeaders != nil {
-		rt.trace.WroteHeaders()
+	if rt.out.trace.WroteHeaders != nil {
+		rt.out.trace.WroteHeaders()
 	}
-	if x.out.expect && rt.trace.Wait100Continue != nil {
-		rt.trace.Wait100Continue()
+	if x.out.expect && rt.out.trace.Wait100Continue != nil {
+		rt.out.trace.Wait100Continue()
 	}
 }
 
@@ -45,54 +45,54 @@ func (rt *roundTrip) traceFields(x *exchange) {
 	var values []string
 	x.call.Request.Each(func(name, value string) {
 		if name != last && last != "" {
-			rt.trace.WroteHeaderField(last, values)
+			rt.out.trace.WroteHeaderField(last, values)
 			values = nil
 		}
 		last, values = name, append(values, value)
 	})
-	rt.trace.WroteHeaderField(last, values) // there is always Host
+	rt.out.trace.WroteHeaderField(last, values) // there is always Host
 }
 
 // traceWroteRequest tells, once, that the request is sent, or why not.
 func (rt *roundTrip) traceWroteRequest(x *exchange, err error) {
-	if rt.trace == nil || rt.trace.WroteRequest == nil || x.toldWrote {
+	if rt.out.trace == nil || rt.out.trace.WroteRequest == nil || x.toldWrote {
 		return
 	}
 	x.toldWrote = true
-	rt.trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
+	rt.out.trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
 }
 
 // traceFirstByte tells that the first octet of a response has arrived.
 func (rt *roundTrip) traceFirstByte() {
-	if rt.trace != nil && rt.trace.GotFirstResponseByte != nil {
-		rt.trace.GotFirstResponseByte()
+	if rt.out.trace != nil && rt.out.trace.GotFirstResponseByte != nil {
+		rt.out.trace.GotFirstResponseByte()
 	}
 }
 
 // traceInterim tells of an interim response. An error ends the request.
 func (rt *roundTrip) traceInterim(x *exchange, head wire.ResponseHead) error {
-	if rt.trace == nil {
+	if rt.out.trace == nil {
 		return nil
 	}
 	if head.StatusCode == http.StatusContinue && x.out.expect && !x.told100 {
 		x.told100 = true
-		if rt.trace.Got100Continue != nil {
-			rt.trace.Got100Continue()
+		if rt.out.trace.Got100Continue != nil {
+			rt.out.trace.Got100Continue()
 		}
 	}
-	if rt.trace.Got1xxResponse != nil {
-		return rt.trace.Got1xxResponse(head.StatusCode, textproto.MIMEHeader(head.Header))
+	if rt.out.trace.Got1xxResponse != nil {
+		return rt.out.trace.Got1xxResponse(head.StatusCode, textproto.MIMEHeader(head.Header))
 	}
 	return nil
 }
 
 // tracePutIdle tells that the connection can be used again, or why not.
 func (x *exchange) tracePutIdle(rt *roundTrip) {
-	if rt.trace == nil || rt.trace.PutIdleConn == nil {
+	if rt.out.trace == nil || rt.out.trace.PutIdleConn == nil {
 		return
 	}
 	if rt.t.DisableKeepAlives || !x.conn.d.Usable() {
 		return
 	}
-	rt.trace.PutIdleConn(nil)
+	rt.out.trace.PutIdleConn(nil)
 }

@@ -1,0 +1,165 @@
+package httppipe
+
+// How the connections of a place come about: when one is dialed, for whom, and what
+// follows when that fails.
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/httppipe/httppipe/pipeline"
+	"github.com/httppipe/httppipe/wire"
+)
+
+// provide dials for those who wait, if that helps them; p.mu is held.
+func (p *place) provide(now time.Time) {
+	limit := p.t.MaxConnsPerHost
+	p.discardSpent()
+	for need := p.needed(now); p.dialing < need && (limit <= 0 || p.total() < limit); {
+		if len(p.conns) > 0 && p.known.dialsFail(now, p.dialing) {
+			break // the timer comes back to it
+		}
+		x := p.undialed()
+		x.dials = true
+		p.dialing++
+		p.t.stats.dials.Add(1)
+		go p.dial(x, x.dialContext(), *x.route)
+	}
+	p.makeRoom()
+	p.bar()
+	p.tick(now)
+}
+
+// makeRoom closes an idle connection for who waits for a fresh one, when there can
+// be no more of them. p.mu is held.
+func (p *place) makeRoom() {
+	x := p.alone.first
+	if x == nil || !x.fresh || p.dialing > 0 || !p.full() {
+		return
+	}
+	if c := p.chooseIdle(true, false); c != nil {
+		p.discard(c)
+	}
+}
+
+// bar keeps a connection free for who waits for one of its own, when there can be
+// no more of them: steady shared requests must not starve it. Those who share
+// and have waited longer come first. p.mu is held.
+func (p *place) bar() {
+	wanted := p.alone.first != nil && p.full() && (p.shared.first == nil || p.aloneIsNext())
+	var best *conn
+	for _, c := range p.conns {
+		if !wanted {
+			c.barrier = false
+		} else if c.barrier {
+			return
+		}
+		if !c.exclusive && !c.ended && (best == nil || c.inFlight < best.inFlight) {
+			best = c
+		}
+	}
+	if wanted && best != nil {
+		best.barrier = true
+	}
+}
+
+// undialed returns who has waited longest without that a dial was begun for it; or
+// if all have one, who has waited longest; or one of those who crowd a connection,
+// if nobody waits. p.mu is held.
+func (p *place) undialed() *exchange {
+	var oldest *exchange
+	for _, q := range []*exchangeQueue{&p.alone, &p.shared} {
+		for x := q.first; x != nil; x = x.behind {
+			if !x.dials {
+				return x
+			}
+			if oldest == nil {
+				oldest = x
+			}
+		}
+	}
+	if oldest == nil {
+		return slices.MaxFunc(p.conns, func(a, b *conn) int { return len(a.line) - len(b.line) }).line[0]
+	}
+	return oldest
+}
+
+// dial makes a connection, and gives it to x, for which it was begun, or if that
+// does not wait any more, to somebody else.
+func (p *place) dial(x *exchange, ctx context.Context, r route) {
+	began := time.Now()
+	d, err := p.t.dialRoute(ctx, r)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.dialing--
+	var c *conn
+	switch {
+	case err != nil:
+		p.dialFailed(x, err, began)
+	case d.alt != nil:
+		p.switchTo(d)
+	default:
+		p.known.dialed(now.Sub(began))
+		c = p.add(d)
+		if x.waiting && !x.bound {
+			p.forget(x)
+			p.assign(x, c, now)
+			x.settle()
+		}
+	}
+	p.dispatch(now)
+	if c != nil && c.inFlight == 0 {
+		p.t.pool.becameIdle(c) // who wanted it has found another, or has given up
+	}
+}
+
+// driverOptions are what the connections of t have in common.
+func (t *Transport) driverOptions() *pipeline.Options {
+	return &pipeline.Options{
+		Limits: wire.Limits{Head: t.maxResponseHeaderBytes()},
+		Memory: &t.pool.memory,
+	}
+}
+
+// add puts a new connection into the pool; p.mu is held.
+func (p *place) add(d *dialed) *conn {
+	c := &conn{place: p, dialed: d}
+	hooks := pipeline.Hooks{Left: c.left, Ended: c.endedBy}
+	if simulate := p.t.pool.simulate; simulate != nil {
+		c.d = simulate(c, hooks)
+	} else {
+		c.d = pipeline.NewDriver(d.conn, p.t.driverOptions(), hooks)
+	}
+	p.conns = append(p.conns, c)
+	return c
+}
+
+// dialFailed tells those who cannot be served: without any connection all who
+// waited for this dial, otherwise x, for which it was begun, unless that can share
+// a connection which makes progress. p.mu is held.
+func (p *place) dialFailed(x *exchange, err error, began time.Time) {
+	now := time.Now()
+	p.known.dialFailed(now)
+	if x.waiting && !x.bound && !(x.shares() && p.progresses(now)) {
+		p.forget(x)
+		x.fail(err)
+	}
+	if len(p.conns) > 0 {
+		return
+	}
+	for _, q := range []*exchangeQueue{&p.alone, &p.shared} {
+		for q.first != nil && !q.first.since.After(began) {
+			q.pop().fail(err)
+		}
+	}
+}
+
+// progresses reports whether there is a connection that answers, if not in time, and
+// that can be shared. p.mu is held.
+func (p *place) progresses(now time.Time) bool {
+	return slices.ContainsFunc(p.conns, func(c *conn) bool {
+		return !c.exclusive && !c.ended && !c.closing && (c.inFlight == 0 || p.waits(c, now) <= rescueAnyway)
+	})
+}

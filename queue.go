@@ -1,0 +1,53 @@
+package httppipe
+
+// An exchangeQueue holds exchanges that wait, oldest first. Who waits again, after
+// an attempt that failed, has its old place.
+type exchangeQueue struct{ first, last *exchange }
+
+func (q *exchangeQueue) push(x *exchange) {
+	before := q.last
+	for before != nil && before.arrived.After(x.arrived) {
+		before = before.before
+	}
+	x.before, x.behind = before, q.first
+	if before != nil {
+		x.behind = before.behind
+		before.behind = x
+	} else {
+		q.first = x
+	}
+	if x.behind != nil {
+		x.behind.before = x
+	} else {
+		q.last = x
+	}
+}
+
+func (q *exchangeQueue) pop() *exchange {
+	x := q.first
+	if x != nil {
+		q.remove(x)
+	}
+	return x
+}
+
+func (q *exchangeQueue) remove(x *exchange) {
+	if x.before != nil {
+		x.before.behind = x.behind
+	} else {
+		q.first = x.behind
+	}
+	if x.behind != nil {
+		x.behind.before = x.before
+	} else {
+		q.last = x.before
+	}
+	x.before, x.behind = nil, nil
+}
+
+func (q *exchangeQueue) len() (n int) {
+	for x := q.first; x != nil; x = x.behind {
+		n++
+	}
+	return n
+}
