@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/httppipe/httppipe/pipeline"
 	"github.com/httppipe/httppipe/wire"
 )
 
@@ -117,6 +118,17 @@ func (x *exchange) opens() bool {
 	complete := x.call.Complete()
 	return !x.shares() && !x.out.alone && !complete &&
 		x.call.Body == nil && x.call.Framing.Kind == wire.Length
+}
+
+// repeat tells the Driver when the request may be sent again.
+func (o *outgoing) repeat() pipeline.Repeat {
+	switch {
+	case o.rescuable:
+		return pipeline.RepeatAnytime
+	case o.replayable:
+		return pipeline.RepeatAfter
+	}
+	return pipeline.RepeatNever
 }
 
 // isSafe reports whether a method is safe (RFC 9110, Section 9.2.1).

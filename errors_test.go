@@ -190,7 +190,7 @@ var failures = map[string]failure{
 			conn.WantRequests("GET /a", "POST /x")
 			conn.Send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
 			a.WantStatus(200)
-			time.Sleep(time.Second)
+			time.Sleep(time.Minute)
 			return x.WantError(nil)
 		},
 	},

@@ -311,6 +311,7 @@ func (x *exchange) fill(t *Transport, traced bool) {
 	call.Request = out.head
 	call.HeadTimeout = t.ResponseHeaderTimeout
 	call.Interim = traced
+	call.Repeat = out.repeat()
 	call.Content = out.content
 	if out.expect {
 		call.ContinueTimeout = t.ExpectContinueTimeout

@@ -76,9 +76,14 @@ func (p *place) canJoin(c *conn, x *exchange, now time.Time) bool {
 		c.origin == x.route.addr &&
 		c.inFlight < p.depthOf(c, x, now) &&
 		(p.waits(c, now) <= p.known.usual || c.unwanted()) &&
-		!c.spent() &&
+		!c.spent() && !(x.out.vouched && c.streams()) &&
 		c.d.Usable()
 }
+
+// streams reports whether the content of a response is being read from c. If its caller
+// does not read on before another request is answered, that must not be behind it,
+// unless it may be sent again while it is.
+func (c *conn) streams() bool { return c.head().call.Settled() }
 
 // unwanted reports whether all that is in flight on c was sent elsewhere meanwhile.
 // Whoever joins takes what still comes out of the way.

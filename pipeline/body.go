@@ -13,7 +13,8 @@ import (
 type body struct {
 	// Guarded by Driver.c.mu; the caller's when settled, if all of the content is in
 	// it.
-	mem Content // arrived along with the head, or was moved
+	mem  Content   // arrived along with the head, or was moved
+	rest []Content // moved, behind mem; the last takes what comes next
 
 	// Guarded by Driver.c.mu.
 	err     error // why there is no more; io.EOF at the end
@@ -22,6 +23,8 @@ type body struct {
 	gone    bool  // giveUpBody was called, or is about to be
 	moving  bool  // Driver.move reads in place of the caller
 	tried   bool  // to move it
+	stalled bool  // see stall
+	idle    int   // times in a row that holdOn has seen no octet of it leave
 }
 
 // Complete reports whether the whole content has left the connection with the
@@ -74,9 +77,9 @@ func (d *Driver) beginRead(call *Call, p []byte) (n int, err error) {
 	case b.closed != nil:
 		return 0, b.closed
 	case b.mem.Len() > 0:
-		if n = b.mem.Take(p); b.mem.Len() == 0 && !b.moving {
-			b.mem.Release()
-		}
+		n = b.mem.Take(p)
+		d.consumed += int64(n)
+		b.used()
 		return n, nil
 	case b.err != nil:
 		return 0, b.err
@@ -115,7 +118,7 @@ func (d *Driver) endRead(call *Call, n int, done bool, err error) error {
 	b.reading = false
 	d.consumed += int64(n)
 	if b.moving {
-		b.mem.add(n)
+		b.last().add(n)
 		d.moved.Broadcast()
 	}
 	switch {
@@ -184,7 +187,7 @@ func (call *Call) CloseWithError(err error) {
 		if b.moving {
 			d.moved.Broadcast()
 		} else {
-			b.mem.Release()
+			b.release()
 		}
 	}
 	mine := call.state == callBody && !b.gone
@@ -202,7 +205,7 @@ func (call *Call) CloseWithError(err error) {
 
 // giveUpBody drops the content that call's caller does not want. What has arrived
 // is read here. What has not is read by whoever waits behind it, if it is known to
-// be little; or else the connection ends.
+// be little, or who waits cannot be sent again; or else the connection ends.
 func (d *Driver) giveUpBody(call *Call) {
 	if call.Framing.Kind == wire.Tunnel {
 		d.fail(&ConnectionError{ErrRetired}, false)
@@ -227,7 +230,7 @@ func (d *Driver) giveUpBody(call *Call) {
 	}
 	little := call.Framing.Kind == wire.Length && c.rcv.left <= maxDrop
 	c.mu.Lock()
-	behind := little && !c.closed && c.inflight.len() > 1
+	behind := (little || d.bound(RepeatNever) > 0) && !c.closed && c.inflight.len() > 1
 	if behind {
 		call.state, d.body, d.dropped = callAbandoned, nil, 0
 		behind = d.wanted()

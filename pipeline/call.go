@@ -48,6 +48,10 @@ type Call struct {
 	// content is not.
 	More bool
 
+	// Repeat says when the call may be sent again elsewhere, and so how much those
+	// before it may hold it up before it fails.
+	Repeat Repeat
+
 	// Cancel, if not nil, ends Await when it is closed.
 	Cancel <-chan struct{}
 
@@ -89,6 +93,15 @@ type Call struct {
 	body    body
 }
 
+// A Repeat says when a request of which octets were sent may be sent again.
+type Repeat uint8
+
+const (
+	RepeatAnytime Repeat = iota // also while its first copy may still be answered
+	RepeatAfter                 // when its connection has ended
+	RepeatNever
+)
+
 // callState says how far a Call has come.
 type callState uint8
 
@@ -125,7 +138,9 @@ var (
 	ErrRetired = errors.New("pipeline: connection retired")
 
 	// ErrStalled is the error of calls whose turn does not come, because the
-	// content of a response before them is not read.
+	// content of a response before them is not read: after 50 ms for those that may
+	// be sent again at any time or of which nothing was sent, and after 30 s without
+	// an octet for all others.
 	ErrStalled = errors.New("pipeline: a response before it is not being read")
 
 	// ErrCanceled is the error of calls whose Cancel was closed.

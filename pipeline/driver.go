@@ -49,7 +49,7 @@ type Driver struct {
 	overlap  bool    // the same, or so it was the time before
 	answered int64   // exchanges whose final response has begun
 	dropped  int64   // octets of abandoned content passed over since the last wanted response
-	consumed int64   // octets of content that were read by callers
+	consumed int64   // octets of content that were moved into memory, or read by callers
 	patience patience
 }
 

@@ -85,7 +85,7 @@ func (d *Driver) drop(call *Call) bool {
 	n, done, err := d.c.rcv.content(scratch[:])
 	d.c.mu.Lock()
 	d.dropped += int64(n)
-	tooMuch := d.dropped > maxDrop
+	tooMuch := d.dropped > maxDrop && d.bound(RepeatNever) == 0
 	d.c.mu.Unlock()
 	switch {
 	case err != nil:

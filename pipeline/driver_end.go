@@ -55,21 +55,22 @@ func (d *Driver) takeAll(err error, blame bool) (calls []*Call) {
 	return append(calls, d.takeBacklog(err)...)
 }
 
-// takeBehind fails the calls behind the oldest one, and sends no more of them;
-// c.mu is held. The caller settles them. What a sender has taken counts as sent.
-func (d *Driver) takeBehind(err error) (calls []*Call) {
+// takeBehind fails the calls behind the oldest ones, as many as keep says, and sends no
+// more of them; c.mu is held. The caller settles them. What a sender has taken counts
+// as sent.
+func (d *Driver) takeBehind(keep int, err error) (calls []*Call) {
 	c := &d.c
-	first := c.inflight.first()
-	c.lastSaid, c.closing = true, true
-	for n := c.inflight.len(); n > 1; n-- {
+	last := c.inflight.at(keep - 1)
+	c.lastSaid = true
+	for n := c.inflight.len(); n > keep; n-- {
 		call := c.inflight.last().call
 		c.inflight.drop()
 		d.failCall(call, err, c.taken(), false)
 		call.upload = nil
 		calls = append(calls, call)
 	}
-	if c.sending != first {
-		d.stopSending(first.end)
+	if c.sending != last {
+		d.stopSending(last.end)
 	}
 	return append(calls, d.takeBacklog(err)...)
 }
@@ -101,13 +102,42 @@ func (d *Driver) takeBacklog(err error) (calls []*Call) {
 // which not one octet was sent. The others may still be answered: responses
 // already on their way are read. The sending half must be the caller's.
 func (d *Driver) failSend(err error) {
-	d.endSend(err, func(err error) []*Call { return d.takeUnsent(err) })
+	c := &d.c
+	c.mu.Lock()
+	d.sendBusy = false
+	over := c.closed || d.stopped && !d.owes()
+	c.mu.Unlock()
+	if !over {
+		d.endSend(err, d.takeUnsent)
+	}
+}
+
+// owes reports whether a call waits for its response that was not sent in full; c.mu
+// is held.
+func (d *Driver) owes() bool {
+	c := &d.c
+	delivered := c.link.delivered()
+	for i := range c.inflight.len() {
+		if ex := c.inflight.at(i); ex.call.state == callWaiting && (ex.end == 0 || ex.end > delivered) {
+			return true
+		}
+	}
+	return false
 }
 
 // failBody ends the sending half because the content of culprit could not be
 // produced. Nothing can follow half a request; those before it, which have no part
-// in it, may still be answered. The sending half must be the caller's.
-func (d *Driver) failBody(culprit *Call, err error) {
+// in it, may still be answered. The sending half must be the caller's, and stays so
+// if the request was given up before: what was sent before it may still be held back.
+func (d *Driver) failBody(culprit *Call, err error) (ended bool) {
+	c := &d.c
+	c.mu.Lock()
+	stopped, closed := d.stopped, c.closed
+	d.sendBusy = stopped
+	c.mu.Unlock()
+	if stopped || closed {
+		return closed
+	}
 	d.endSend(ErrRetired, func(retired error) (calls []*Call) {
 		in := &d.c.inflight
 		if culprit.state == callWaiting && in.len() > 0 && in.last() == &culprit.exchange {
@@ -117,19 +147,13 @@ func (d *Driver) failBody(culprit *Call, err error) {
 		}
 		return append(calls, d.takeBacklog(retired)...)
 	})
+	return true
 }
 
 // endSend ends the sending half because of err, and the calls that take returns,
 // for which it is called with c.mu held.
 func (d *Driver) endSend(err error, take func(error) []*Call) {
 	c := &d.c
-	c.mu.Lock()
-	d.sendBusy = false
-	over := d.stopped || c.closed
-	c.mu.Unlock()
-	if over {
-		return
-	}
 	err = c.failSend(err)
 	c.mu.Lock()
 	calls := take(err)

@@ -5,7 +5,8 @@ import "github.com/httppipe/httppipe/wire"
 // Content that its caller does not read holds up those behind it. After moveWait it
 // is moved into memory, if it is little and there is some: by a goroutine, which
 // reads as its caller would. Else those behind wait until stallWait has passed, and
-// are sent elsewhere.
+// are sent elsewhere. For those that cannot go, all of it is moved that there is memory
+// for: see driver_stay.go.
 
 // isMovable reports whether the content of call, which its caller is to read, has
 // not been tried to be moved, and may fit; c.mu is held.
@@ -27,21 +28,79 @@ func (call *Call) isMovable() bool {
 func (d *Driver) beginMoving(call *Call) {
 	b := &call.body
 	b.tried = true
-	if b.reading || b.gone {
+	if b.reading || b.gone || b.moving {
 		return
 	}
+	if b.stalled {
+		b.moving = d.addRoom(b)
+	} else {
+		b.moving = d.takeRoom(call)
+	}
+	if b.moving {
+		go d.move(call)
+	}
+}
+
+// takeRoom takes memory for as much of call's content as is moved for anybody, and
+// reports whether there was any; c.mu is held.
+func (d *Driver) takeRoom(call *Call) (ok bool) {
+	b := &call.body
 	size := maxInMemory
 	if call.Framing.Kind == wire.Length {
 		size = int(call.Framing.Length)
 	}
 	mem, ok := d.memory.get(size)
 	if !ok {
-		return
+		return false
 	}
 	mem.p = append(mem.p, b.mem.p...)
 	b.mem.Release()
-	b.mem, b.moving = mem, true
-	go d.move(call)
+	b.mem = mem
+	return true
+}
+
+// addRoom adds memory for content that is moved, and reports whether there was any;
+// c.mu is held.
+func (d *Driver) addRoom(b *body) (ok bool) {
+	more, ok := d.memory.get(maxInMemory)
+	switch {
+	case !ok:
+	case b.mem.Len() == 0:
+		b.mem.Release()
+		b.mem = more
+	default:
+		b.rest = append(b.rest, more)
+	}
+	return ok
+}
+
+// last is where content is moved to; c.mu is held.
+func (b *body) last() *Content {
+	if n := len(b.rest); n > 0 {
+		return &b.rest[n-1]
+	}
+	return &b.mem
+}
+
+// used goes on to the next memory when all of mem was read; c.mu is held.
+func (b *body) used() {
+	switch {
+	case b.mem.Len() > 0:
+	case len(b.rest) > 0:
+		b.mem.Release()
+		b.mem, b.rest = b.rest[0], b.rest[1:]
+	case !b.moving:
+		b.mem.Release()
+	}
+}
+
+// release gives all memory back; c.mu is held.
+func (b *body) release() {
+	b.mem.Release()
+	for i := range b.rest {
+		b.rest[i].Release()
+	}
+	b.rest = nil
 }
 
 // move moves content of call until that ends, or there is no more room, or the
@@ -64,13 +123,13 @@ func (d *Driver) continueMoving(call *Call) (room []byte) {
 	d.c.mu.Lock()
 	defer d.c.mu.Unlock()
 	b := &call.body
-	if room = b.mem.room(); call.state == callBody && !b.gone && len(room) > 0 {
+	if call.state == callBody && !b.gone && (len(b.last().room()) > 0 || b.stalled && d.addRoom(b)) {
 		b.reading = true
-		return room
+		return b.last().room()
 	}
 	b.moving = false
 	if b.closed != nil || b.mem.Len() == 0 {
-		b.mem.Release()
+		b.release()
 	}
 	d.expect()
 	d.moved.Broadcast()

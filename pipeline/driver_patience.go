@@ -4,7 +4,8 @@ import "time"
 
 const (
 	// dropWait is the longest that those behind an abandoned request wait for its
-	// answer: beyond that they are better off elsewhere.
+	// answer: beyond that they are better off elsewhere, unless they cannot be sent
+	// again: see stayWait.
 	dropWait = time.Second
 
 	// moveWait is how long those behind a content wait for its caller to begin to
@@ -14,6 +15,13 @@ const (
 	// stallWait is how long those behind a content wait for its caller to read on,
 	// before they are sent elsewhere.
 	stallWait = 50 * time.Millisecond
+
+	// stayWait is how long those wait that cannot go elsewhere: for an octet of a
+	// content before them to leave the connection, or for the end of an answer that
+	// nobody wants. To go on waiting may be for ever, if who is to read waits for
+	// them. stayTick is how often it is looked at.
+	stayWait = 30 * time.Second
+	stayTick = time.Second
 
 	// stallOctets is the least that is to be read of a content during stallWait.
 	// Reading little for long holds up those behind as much as not reading.
@@ -33,14 +41,16 @@ const (
 type expectation uint8
 
 const (
-	nothingExpected expectation = iota
-	expect100                   // 100 (Continue)
-	expectHead                  // a final response head
-	expectMove                  // that content is read on, or else it is moved
-	expectRead                  // that content is read on, for the sake of those behind
-	expectDropped               // the end of a response that nobody wants
-	expectUpload                // the end of the content of a request that is answered
-	expectLast                  // the answer to half a request
+	nothingExpected  expectation = iota
+	expect100                    // 100 (Continue)
+	expectHead                   // a final response head
+	expectMove                   // that content is read on, or else it is moved
+	expectRead                   // that content is read on, for the sake of those behind
+	expectStay                   // that content is read on, for the sake of those that cannot go elsewhere
+	expectDropped                // the end of a response that nobody wants
+	expectAllDropped             // the same, for the sake of those that cannot be sent again
+	expectUpload                 // the end of the content of a request that is answered
+	expectLast                   // the answer to half a request
 )
 
 // patience watches over the one expectation that a connection has at a time. It
@@ -74,6 +84,8 @@ func (d *Driver) expects() (expectation, time.Duration) {
 		if c.inflight.len() > 1 || len(d.backlog) > 0 {
 			return call.expectsRead()
 		}
+	case call.state == callAbandoned && d.bound(RepeatNever) > 0:
+		return expectAllDropped, stayWait
 	case call.state == callAbandoned:
 		return expectDropped, dropWait
 	case call.state != callWaiting:
@@ -90,6 +102,8 @@ func (d *Driver) expects() (expectation, time.Duration) {
 // expectsRead is expects for content that is there to be read.
 func (call *Call) expectsRead() (expectation, time.Duration) {
 	switch {
+	case call.body.stalled:
+		return expectStay, stayTick
 	case call.isMovable():
 		return expectMove, moveWait
 	case call.body.tried:
@@ -176,7 +190,9 @@ func (d *Driver) disappoint(what expectation, call *Call) {
 		d.beginMoving(call)
 		d.expect()
 	case expectRead:
-		behind = d.takeBehind(ErrStalled)
+		behind = d.stall(call)
+	case expectStay:
+		behind = d.holdOn(call)
 	case expectHead:
 		d.failCall(call, ErrHeadTimeout, d.c.taken(), false)
 		fallthrough

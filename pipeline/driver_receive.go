@@ -329,7 +329,7 @@ func (d *Driver) place(call *Call, wanted bool) (out outcome) {
 	}
 	if c.closing {
 		// Nothing is read behind an answer that says close.
-		out.behind = d.takeBehind(ErrRetired)
+		out.behind = d.takeBehind(1, ErrRetired)
 	}
 	d.expect()
 	return out

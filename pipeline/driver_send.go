@@ -175,8 +175,7 @@ func (d *Driver) sendContent(block bool) bool {
 		d.failSend(err)
 		return false
 	case err != nil:
-		d.failBody(call, err)
-		return false
+		return !d.failBody(call, err)
 	case done:
 		d.endUpload(call)
 	}
