@@ -30,8 +30,8 @@ const (
 
 	// minPatience is the least time after which an answer is late, and minUsual the
 	// least after which nothing more is sent behind it. Less is the noise of a busy
-	// machine.
-	minPatience = 2 * time.Millisecond
+	// machine, which has its threads wait for a core for some milliseconds.
+	minPatience = 5 * time.Millisecond
 	minUsual    = 500 * time.Microsecond
 
 	// maxUsual is the longest that an answer may be due as a matter of course, also
@@ -85,6 +85,7 @@ type knowledge struct {
 	known   bool          // there was an answer
 	service time.Duration // mean of the services seen, very long ones cut off
 	seen    int           // how many services were seen, up to serviceMemory
+	contest contention    // does the service grow with the connections?
 	unseen  int           // answers since a request was last sent behind another
 	usual   time.Duration // 19 of 20 answers come less than that after they are due
 	tail    float64       // share of late answers
@@ -136,8 +137,9 @@ func (k *knowledge) convict(now time.Time) {
 func (k *knowledge) canPipeline(now time.Time) bool { return now.After(k.serial) }
 
 // answered takes note of an answer that came took after its request was assigned,
-// and gap after the answer before it, or after the assignment if there was none.
-func (k *knowledge) answered(took, gap time.Duration) {
+// and gap after the answer before it, or after the assignment if there was none,
+// with so many connections busy.
+func (k *knowledge) answered(took, gap time.Duration, busy int) {
 	if gap >= took && (k.rtt == 0 || took < k.rtt) {
 		k.rtt = took // it was alone
 	}
@@ -151,7 +153,7 @@ func (k *knowledge) answered(took, gap time.Duration) {
 		k.known, k.usual = true, unknownUsual
 	}
 	if gap <= took-k.rtt {
-		k.learnService(gap)
+		k.learnService(gap, busy)
 	}
 	k.learnTail(served)
 	// One that took very long says no more than one that took a little too long:
@@ -165,8 +167,8 @@ func (k *knowledge) answered(took, gap time.Duration) {
 	}
 }
 
-// learnService takes note of a service that was seen.
-func (k *knowledge) learnService(service time.Duration) {
+// learnService takes note of a service that was seen with so many connections busy.
+func (k *knowledge) learnService(service time.Duration, busy int) {
 	if k.seen < serviceMemory {
 		k.seen++
 	}
@@ -174,6 +176,7 @@ func (k *knowledge) learnService(service time.Duration) {
 		service = min(service, max(k.usual, 2*k.service))
 	}
 	k.service += (service - k.service) / time.Duration(k.seen)
+	k.contest.learn(busy, service)
 }
 
 // learnTail takes note of whether an answer was late; others who waited behind it
@@ -285,7 +288,7 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 	if c.ended || x.call.Response.StatusCode == 0 {
 		return // it was lost, or nobody wanted the answer
 	}
-	p.known.answered(took, gap)
+	p.known.answered(took, gap, p.busy)
 	if x.call.Complete() {
 		c.keep.heed(x.nth, x.call.Response.Header)
 	}

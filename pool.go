@@ -51,6 +51,7 @@ type place struct {
 	mu        sync.Mutex
 	forgotten bool // no longer in pool.places
 	conns     []*conn
+	busy      int           // connections with something in flight
 	alts      []altConn     // connections of other protocols
 	shared    exchangeQueue // waiting for a connection, or a place in one
 	alone     exchangeQueue // waiting for a connection of their own
@@ -201,7 +202,7 @@ func (p *place) ask(x *exchange, now time.Time) *conn {
 	if queue.first == nil {
 		if c := p.choose(x, now); c != nil {
 			p.assign(x, c, now)
-			if c.inFlight > p.known.packed() {
+			if c.inFlight > p.packed() {
 				p.provide(now)
 			}
 			return c
@@ -230,7 +231,9 @@ func (p *place) assign(x *exchange, c *conn, now time.Time) {
 		c.turn = now
 		x.idleTime = p.t.pool.notIdle(c)
 	}
-	c.inFlight++
+	if c.inFlight++; c.inFlight == 1 {
+		p.busy++
+	}
 	if n := len(c.line); n > 0 {
 		c.line[n-1].followed = true
 	}
@@ -367,7 +370,9 @@ func (c *conn) left(call *pipeline.Call) {
 
 // leave takes the i-th exchange off c; p.mu is held.
 func (p *place) leave(c *conn, i int) {
-	c.inFlight--
+	if c.inFlight--; c.inFlight == 0 {
+		p.busy--
+	}
 	c.line = slices.Delete(c.line, i, i+1)
 	if c.inFlight == 0 && !c.ended {
 		c.exclusive = false

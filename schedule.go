@@ -12,10 +12,16 @@ import (
 // for themselves, and each write carries many requests; but nobody is sent behind
 // others where it would wait long. A connection whose head takes longer than usual
 // gets nothing: what is queued behind an answer that turns out slow is lost, so
-// requests are bound late.
+// requests are bound late. Where more connections are of no use, the fullest is
+// chosen, until fewer are busy.
 func (p *place) choose(x *exchange, now time.Time) *conn {
 	if !x.shares() {
 		return p.chooseIdle(true, x.fresh)
+	}
+	if p.contended() {
+		if c := p.chooseFullest(x, p.packed(), now); c != nil || p.bindsLate(x, now) {
+			return c
+		}
 	}
 	packed, most := p.known.packed(), p.known.crowded()
 	if p.full() {
@@ -43,6 +49,29 @@ func (p *place) chooseEmptiest(x *exchange, depth int, now time.Time) (best *con
 		}
 	}
 	return best
+}
+
+// chooseFullest returns the connection with the most in flight that x can join, if
+// that is less than depth.
+func (p *place) chooseFullest(x *exchange, depth int, now time.Time) (best *conn) {
+	for _, c := range p.conns {
+		if (best == nil || c.inFlight > best.inFlight) && c.inFlight < depth && p.canJoin(c, x, now) {
+			best = c
+		}
+	}
+	return best
+}
+
+// contended reports whether more connections are busy than are of use.
+func (p *place) contended() bool { return p.known.contest.beyond(p.busy) }
+
+// packed is how many requests may be in flight on a connection while there could be
+// more: as many as can be rescued, if another would not answer sooner.
+func (p *place) packed() int {
+	if p.contended() {
+		return min(p.t.depth(), p.known.rescuable())
+	}
+	return min(p.t.depth(), p.known.packed())
 }
 
 // chooseIdle returns the idle connection used last, or nil. fresh asks for one that
@@ -128,7 +157,7 @@ const unprovenConns = 2
 // needed is how many dials should be under way for those who wait, and so that fewer
 // are crowded. p.mu is held.
 func (p *place) needed(now time.Time) int {
-	packed := min(p.t.depth(), p.known.packed())
+	packed := p.packed()
 	alone, shared := p.alone.len(), p.shared.len()
 	switch {
 	case p.chooseIdle(false, false) != nil:
@@ -144,7 +173,7 @@ func (p *place) needed(now time.Time) int {
 	}
 	sharing, late := p.sharing(now)
 	switch {
-	case p.bindsLate(now):
+	case p.bindsLate(p.shared.first, now):
 		return alone
 	case sharing == 0:
 		return alone + 1 // prove an unknown origin first
@@ -154,7 +183,7 @@ func (p *place) needed(now time.Time) int {
 		// That this goes on can only be guessed, so that it is answered by doubling.
 		return alone + min(shared, sharing)
 	case p.proven():
-		return alone + (shared+packed-1)/packed
+		return alone + max(0, (shared+packed-1)/packed-p.unproven(now))
 	}
 	return alone + max(0, min(shared, unprovenConns-sharing))
 }
@@ -166,12 +195,12 @@ func (p *place) crowded(packed int, now time.Time) bool {
 	return slices.ContainsFunc(p.conns, func(c *conn) bool { return c.inFlight > packed+packed/2 && !p.late(c, now) })
 }
 
-// bindsLate reports whether there is a connection with room for those who wait, who
-// only wait to see whether its head is late.
-func (p *place) bindsLate(now time.Time) bool {
-	x := p.shared.first
+// bindsLate reports whether there is a connection with room for x, which only waits to
+// see whether its head is late.
+func (p *place) bindsLate(x *exchange, now time.Time) bool {
+	packed := p.packed()
 	return x != nil && slices.ContainsFunc(p.conns, func(c *conn) bool {
-		return c.inFlight > 0 && c.inFlight < p.known.packed() && c.inFlight < p.depthOf(c, x, now) &&
+		return c.inFlight > 0 && c.inFlight < packed && c.inFlight < p.depthOf(c, x, now) &&
 			!c.exclusive && !c.closing && !c.spent() && !p.late(c, now) &&
 			c.origin == x.route.addr && c.d.Usable()
 	})
@@ -190,6 +219,17 @@ func (p *place) sharing(now time.Time) (all, late int) {
 		}
 	}
 	return all, late
+}
+
+// unproven counts the connections that have still to pass a step, and will be shared
+// by more when they have.
+func (p *place) unproven(now time.Time) (n int) {
+	for _, c := range p.conns {
+		if !c.exclusive && c.proof != proofOpen && !p.late(c, now) {
+			n++
+		}
+	}
+	return n
 }
 
 // proven reports whether some connection has passed all steps.

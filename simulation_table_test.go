@@ -47,7 +47,7 @@ var workloads = []struct {
 	{workload{name: "far, 1 ms, 1 % over 100 ms, 640/s", rtt: far, service: usualWithTail,
 		rates: []float64{640, 640, 640, 640}}, 30, 1.25, .25, .02},
 	{workload{name: "the same, 10 to 160/s", rtt: far, service: usualWithTail,
-		rates: []float64{10, 40, 160, 10, 40, 160}}, 60, 1.25, .5, .02},
+		rates: []float64{10, 40, 160, 10, 40, 160}}, 120, 1.25, .5, .02},
 	{workload{name: "the same, 8 connections to each", rtt: far, service: usualWithTail, limit: 8,
 		rates: []float64{10, 40, 160, 10, 40, 160}}, 20, .5, 1, .04},
 	{workload{name: "the same, 2 connections, behind a near proxy, 64 callers", rtt: far, dial: near, service: lognormal(time.Millisecond/10, .3), limit: 2,
@@ -62,6 +62,8 @@ var workloads = []struct {
 		callers: 64}, 5, 1.15, 1.2, .015},
 	{workload{name: "near, 64 callers, 2 ms", rtt: near, service: lognormal(2*time.Millisecond, .3),
 		callers: 64}, 3, 1.05, 1.1, 0},
+	{workload{name: "near, 256 callers, 10 µs on one thread", rtt: near, service: lognormal(10*time.Microsecond, .3), thread: true,
+		callers: 256}, 3, 1.05, .2, 0},
 }
 
 // What the scheduler makes of requests, in comparison with what net/http does with
