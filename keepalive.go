@@ -1,10 +1,11 @@
 package httppipe
 
 import (
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/httppipe/httppipe/wire"
 )
 
 // A Keep-Alive field in a response says how long the server keeps the connection
@@ -26,8 +27,8 @@ type keepAlive struct {
 
 // heed takes note of what the response to x, the nth exchange of its connection,
 // announces: by its last Keep-Alive field, as each of them speaks of the future.
-func (k *keepAlive) heed(nth int, h http.Header) {
-	timeout, more := parseKeepAlive(h["Keep-Alive"])
+func (k *keepAlive) heed(nth int, head *wire.ResponseHead) {
+	timeout, more := parseKeepAlive(head.Values("Keep-Alive"))
 	if timeout >= 0 {
 		announced := time.Duration(timeout) * time.Second
 		k.idle = max(1, announced-min(announced/2, keepAliveMargin)) // not 0, which is nothing
@@ -74,12 +75,12 @@ func (c *conn) spent() bool {
 // who would ask.
 func (c *conn) heedStreamed(x *exchange) {
 	p := c.place
-	if x.call.Complete() || p == nil || x.call.Response.Header["Keep-Alive"] == nil {
+	if x.call.Complete() || p == nil || x.call.Response.Values("Keep-Alive") == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.keep.heed(x.nth, x.call.Response.Header)
+	c.keep.heed(x.nth, &x.call.Response)
 }
 
 // discardSpent closes the idle connections that are spent, so that they keep no

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/httppipe/httppipe/wire"
 )
 
 func TestParseKeepAlive(t *testing.T) {
@@ -42,7 +44,7 @@ func TestKeepAliveMargin(t *testing.T) {
 		"max=3":              0,
 	} {
 		var k keepAlive
-		k.heed(1, http.Header{"Keep-Alive": {field}})
+		k.heed(1, &wire.ResponseHead{Header: http.Header{"Keep-Alive": {field}}})
 		require.Equal(t, idle, k.idle, field)
 	}
 }

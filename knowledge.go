@@ -290,7 +290,7 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 	}
 	p.known.answered(took, gap, p.busy)
 	if x.call.Complete() {
-		c.keep.heed(x.nth, x.call.Response.Header)
+		c.keep.heed(x.nth, &x.call.Response)
 	}
 	c.answered++
 	if c.answered > p.known.most {

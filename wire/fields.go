@@ -87,7 +87,7 @@ func fieldError(s string) error {
 type fieldSet struct {
 	header http.Header
 	slab   []string
-	seen   uint64 // a bit for each name in header, shared by some names
+	names  NameSet // in header
 }
 
 // newFieldSet returns a fieldSet with memory set aside for count fields.
@@ -101,26 +101,16 @@ func newFieldSet(count int) fieldSet {
 // Each slice cut from the slab has no spare capacity, so that appending to it,
 // here or in the hands of a user, cannot reach its neighbour.
 func (f *fieldSet) add(name, value string) {
-	if bit := bitOf(name); f.seen&bit == 0 {
-		f.seen |= bit
-	} else if old, ok := f.header[name]; ok {
-		f.header[name] = append(old, value)
-		return
+	if f.names.MayHave(name) {
+		if old, ok := f.header[name]; ok {
+			f.header[name] = append(old, value)
+			return
+		}
 	}
+	f.names.Add(name)
 	n := len(f.slab)
 	f.slab = append(f.slab, value) // in a new slab, perhaps, beside the one that earlier values are in
 	f.header[name] = f.slab[n : n+1 : n+1]
-}
-
-// mayHave reports whether name may be in the header. It saves nearly every field
-// a look-up in the map.
-func (f *fieldSet) mayHave(name string) bool { return f.seen&bitOf(name) != 0 }
-
-// bitOf returns a word with one bit set, which is the same for equal names. The
-// factors are such that the 32 names most common in responses get different bits.
-func bitOf(name string) uint64 {
-	n := len(name)
-	return 1 << ((uint(name[0]) + 18*uint(name[n-1]) + 28*uint(n)) % 64)
 }
 
 // unfold replaces each obs-fold by a space, as RFC 9112, Section 5.2 asks user

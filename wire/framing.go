@@ -56,7 +56,7 @@ func ResponseFraming(method string, h *ResponseHead) (Framing, error) {
 	if method == "CONNECT" && h.StatusCode/100 == 2 {
 		return Framing{Kind: Tunnel}, nil // rule 2, which ignores the fields
 	}
-	length, hasLength, err := contentLength(h.Header["Content-Length"])
+	length, hasLength, err := contentLength(h.Values("Content-Length"))
 	if err != nil {
 		return Framing{}, err // rule 5
 	}
@@ -87,7 +87,8 @@ func ResponseFraming(method string, h *ResponseHead) (Framing, error) {
 // such a field. Any other coding, and any combination of codings, is an error:
 // net/http supports none, so that no server sends them to Go programs.
 func isChunked(h *ResponseHead) (chunked, hasCoding bool, err error) {
-	codings, hasCoding := h.Header["Transfer-Encoding"]
+	codings := h.Values("Transfer-Encoding")
+	hasCoding = len(codings) > 0
 	switch {
 	case !hasCoding, !h.atLeast11():
 		return false, hasCoding, nil // Transfer-Encoding has no meaning in HTTP/1.0

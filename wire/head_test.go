@@ -10,6 +10,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// wantedHead is a head as ParseResponseHead makes it.
+func wantedHead(proto string, major, minor, code int, status string, h http.Header) ResponseHead {
+	var names NameSet
+	for name := range h {
+		names.Add(name)
+	}
+	return ResponseHead{proto, major, minor, code, status, h, names}
+}
+
 func TestParseResponseHead(t *testing.T) {
 	type header = http.Header
 	for _, test := range []struct {
@@ -17,43 +26,43 @@ func TestParseResponseHead(t *testing.T) {
 		want     ResponseHead
 	}{
 		{"no fields", "HTTP/1.1 200 OK\r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 OK", header{}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 OK", header{})},
 		{"HTTP/1.0", "HTTP/1.0 404 Not Found\r\nServer: x\r\n\r\n",
-			ResponseHead{"HTTP/1.0", 1, 0, 404, "404 Not Found", header{"Server": {"x"}}}},
+			wantedHead("HTTP/1.0", 1, 0, 404, "404 Not Found", header{"Server": {"x"}})},
 		{"empty reason", "HTTP/1.1 200 \r\nA: b\r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 ", header{"A": {"b"}}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 ", header{"A": {"b"}})},
 		{"no reason and no space", "HTTP/1.1 200\r\nA: b\r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200", header{"A": {"b"}}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200", header{"A": {"b"}})},
 		{"more spaces before the code", "HTTP/1.1   200 Fine  by me\r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 Fine  by me", header{}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 Fine  by me", header{})},
 		{"reason in UTF-8 with HTAB", "HTTP/1.1 200 \xc3\xa4\t!\r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 \xc3\xa4\t!", header{}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 \xc3\xa4\t!", header{})},
 		{"a code that means nothing", "HTTP/1.1 099 ?\r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 99, "099 ?", header{}}},
+			wantedHead("HTTP/1.1", 1, 1, 99, "099 ?", header{})},
 		{"a version from the future", "HTTP/1.7 200 OK\r\n\r\n",
-			ResponseHead{"HTTP/1.7", 1, 7, 200, "200 OK", header{}}},
+			wantedHead("HTTP/1.7", 1, 7, 200, "200 OK", header{})},
 		{"bare LF", "HTTP/1.1 200 OK\nA: b\nC: d\r\n\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 OK", header{"A": {"b"}, "C": {"d"}}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 OK", header{"A": {"b"}, "C": {"d"}})},
 		{"white space around values", "HTTP/1.1 200 OK\r\nA:b\r\nC: \t d \t\r\nE:\r\nF:  \r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 OK", header{"A": {"b"}, "C": {"d"}, "E": {""}, "F": {""}}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 OK", header{"A": {"b"}, "C": {"d"}, "E": {""}, "F": {""}})},
 		{"capitals", "HTTP/1.1 200 OK\r\netag: 1\r\nCONTENT-TYPE: x\r\nx-own-name: 2\r\nwWw-aUTHENTICATE: y\r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 OK", header{"Etag": {"1"}, "Content-Type": {"x"}, "X-Own-Name": {"2"}, "Www-Authenticate": {"y"}}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 OK", header{"Etag": {"1"}, "Content-Type": {"x"}, "X-Own-Name": {"2"}, "Www-Authenticate": {"y"}})},
 		{"repeated fields", "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nVia: x\r\nset-cookie: b=2\r\nSet-Cookie: c=3\r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 OK", header{"Set-Cookie": {"a=1", "b=2", "c=3"}, "Via": {"x"}}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 OK", header{"Set-Cookie": {"a=1", "b=2", "c=3"}, "Via": {"x"}})},
 		{"folded values", "HTTP/1.1 200 OK\r\nA: b \t\r\n  c \r\n\td\r\nE:\r\n f\n g\r\nH: i\r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 OK", header{"A": {"b c d"}, "E": {"f g"}, "H": {"i"}}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 OK", header{"A": {"b c d"}, "E": {"f g"}, "H": {"i"}})},
 		{"empty folded line", "HTTP/1.1 200 OK\r\nA: b\r\n \r\nC:\r\n \r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 OK", header{"A": {"b"}, "C": {""}}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 OK", header{"A": {"b"}, "C": {""}})},
 		{"spaces in names", "HTTP/1.1 200 OK\r\nfoo bar: 1\r\nQux : 2\r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 OK", header{"foo bar": {"1"}, "Qux ": {"2"}}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 OK", header{"foo bar": {"1"}, "Qux ": {"2"}})},
 		{"colons and octets above 127", "HTTP/1.1 200 OK\r\nA: b:c\xff\r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 OK", header{"A": {"b:c\xff"}}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 OK", header{"A": {"b:c\xff"}})},
 		{"HTAB in a long value", "HTTP/1.1 200 OK\r\nA: 0123456\t01234567\t\t89012345678\r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 OK", header{"A": {"0123456\t01234567\t\t89012345678"}}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 OK", header{"A": {"0123456\t01234567\t\t89012345678"}})},
 		{"Pragma", "HTTP/1.1 200 OK\r\nPragma: no-cache\r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 OK", header{"Pragma": {"no-cache"}, "Cache-Control": {"no-cache"}}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 OK", header{"Pragma": {"no-cache"}, "Cache-Control": {"no-cache"}})},
 		{"Pragma with Cache-Control", "HTTP/1.1 200 OK\r\nPragma: no-cache\r\nCache-Control: public\r\n\r\n",
-			ResponseHead{"HTTP/1.1", 1, 1, 200, "200 OK", header{"Pragma": {"no-cache"}, "Cache-Control": {"public"}}}},
+			wantedHead("HTTP/1.1", 1, 1, 200, "200 OK", header{"Pragma": {"no-cache"}, "Cache-Control": {"public"}})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			const behind = "HTTP/1.1 500 the next response\r\n\r\n"
@@ -348,7 +357,7 @@ func TestNothingElsePassesForACommonName(t *testing.T) {
 
 // The names that most responses have must not cost each other a look-up.
 func TestCommonNamesHaveBitsOfTheirOwn(t *testing.T) {
-	var seen uint64
+	var seen NameSet
 	for _, name := range []string{
 		"Accept-Ranges", "Access-Control-Allow-Origin", "Age", "Alt-Svc", "Cache-Control", "Connection",
 		"Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length", "Content-Security-Policy",
@@ -356,11 +365,27 @@ func TestCommonNamesHaveBitsOfTheirOwn(t *testing.T) {
 		"Referrer-Policy", "Server", "Set-Cookie", "Strict-Transport-Security", "Transfer-Encoding", "Vary", "Via",
 		"X-Cache", "X-Content-Type-Options", "X-Frame-Options", "X-Powered-By", "X-Request-Id", "X-Xss-Protection",
 	} {
-		if seen&bitOf(name) != 0 {
+		if seen.MayHave(name) {
 			t.Errorf("the bit of %q is taken", name)
 		}
-		seen |= bitOf(name)
+		seen.Add(name)
 	}
+}
+
+func TestValues(t *testing.T) {
+	const in = "HTTP/1.1 200 OK\r\nA: 1\r\nServer: x\r\nA: 2\r\n\r\n"
+	head, _, err := ParseResponseHead([]byte(in), Limits{})
+	require.NoError(t, err)
+	require.Equal(t, []string{"1", "2"}, head.Values("A"))
+	require.Nil(t, head.Values("Connection"))
+	for c := range 256 { // some have the bit of a name that is there
+		require.Nil(t, head.Values(string([]byte{'X', byte(c)})))
+	}
+	head.Header.Del("Server")
+	require.Nil(t, head.Values("Server"))
+
+	made := ResponseHead{Header: http.Header{"B": {"3"}}}
+	require.Equal(t, []string{"3"}, made.Values("B"))
 }
 
 // textEnd works on eight octets at a time; it must find each control octet at

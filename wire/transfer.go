@@ -24,7 +24,7 @@ func (h *ResponseHead) TakeTransfer(method string, f Framing) (Transfer, error) 
 	if hasCoding {
 		delete(h.Header, "Transfer-Encoding")
 	}
-	if values := h.Header["Content-Length"]; len(values) > 1 {
+	if values := h.Values("Content-Length"); len(values) > 1 {
 		h.Header["Content-Length"] = values[:1:1]
 	}
 	if f.Kind == Chunked {
@@ -35,7 +35,7 @@ func (h *ResponseHead) TakeTransfer(method string, f Framing) (Transfer, error) 
 	}
 	t.TransferEncoding = []string{"chunked"}
 	var err error
-	t.Trailer, err = announcedTrailer(h.Header["Trailer"])
+	t.Trailer, err = announcedTrailer(h.Values("Trailer"))
 	delete(h.Header, "Trailer")
 	return t, err
 }
@@ -45,7 +45,7 @@ func (h *ResponseHead) TakeTransfer(method string, f Framing) (Transfer, error) 
 func (h *ResponseHead) announcedLength(method string, f Framing) int64 {
 	switch {
 	case method == "HEAD":
-		if n, ok, _ := contentLength(h.Header["Content-Length"]); ok {
+		if n, ok, _ := contentLength(h.Values("Content-Length")); ok {
 			return n
 		}
 		return -1
