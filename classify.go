@@ -96,10 +96,10 @@ func (o *outgoing) classify(t *Transport) {
 	choice := t.pipelining(req)
 	length := outgoingLength(req)
 	rewindable := length == 0 || req.GetBody != nil
-	o.expect = length != 0 && expectsContinue(req)
-	o.replayable = rewindable && (isSafe(m) || !o.plain && hasIdempotencyKey(req.Header))
+	o.expect = length != 0 && o.expectsContinue()
+	o.replayable = rewindable && (isSafe(m) || o.hasIdempotencyKey())
 	o.rescuable = isSafe(m) && length == 0
-	binds := o.head.Close || !o.plain && bindsConnection(req.Header)
+	binds := o.head.Close || o.bindsConnection()
 	o.alone = choice == Alone || binds
 	if binds || o.expect || t.depth() == 1 || choice == Never || choice == Alone {
 		return
@@ -147,21 +147,21 @@ func isIdempotent(method string) bool {
 
 // hasIdempotencyKey reports whether the user vouches that a request may be sent
 // twice. An empty list says so without sending the field, as in net/http.
-func hasIdempotencyKey(h http.Header) bool {
-	_, key := h["Idempotency-Key"]
-	_, xkey := h["X-Idempotency-Key"]
+func (o *outgoing) hasIdempotencyKey() bool {
+	_, key := o.lookup("Idempotency-Key")
+	_, xkey := o.lookup("X-Idempotency-Key")
 	return key || xkey
 }
 
 // bindsConnection reports whether a request changes what its connection is, or
 // what the requests behind it mean: upgrades, other connection options, and
 // authentication of the connection rather than the request.
-func bindsConnection(h http.Header) bool {
-	if len(h["Connection"]) > 0 || len(h["Upgrade"]) > 0 || len(h["Expect"]) > 0 {
+func (o *outgoing) bindsConnection() bool {
+	if len(o.values("Connection")) > 0 || len(o.values("Upgrade")) > 0 || len(o.values("Expect")) > 0 {
 		return true
 	}
 	for _, name := range [...]string{"Authorization", "Proxy-Authorization"} {
-		for _, v := range h[name] {
+		for _, v := range o.values(name) {
 			scheme, _, _ := strings.Cut(v, " ")
 			if strings.EqualFold(scheme, "NTLM") || strings.EqualFold(scheme, "Negotiate") {
 				return true

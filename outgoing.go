@@ -20,7 +20,7 @@ type outgoing struct {
 	head  wire.RequestHead
 	gate  traceGate // for what dials tell trace
 
-	plain      bool         // the header was looked through, and has nothing for classify to look at
+	names      wire.NameSet // in the request's header; empty if they are not known
 	loaded     bool         // the content was looked at
 	handedOver bool         // another protocol has had the body
 	body       *requestBody // nil without content
@@ -48,42 +48,39 @@ func (o *outgoing) validate(req *http.Request) (err error) {
 	case req.URL.Scheme != "http" && req.URL.Scheme != "https":
 		return nil // a registered protocol may have rules of its own
 	}
-	if o.plain, err = validateFields("header", req.Header); err != nil {
+	if o.names, err = validateFields("header", req.Header); err != nil {
 		return err
 	}
 	_, err = validateFields("trailer", req.Trailer)
 	return err
 }
 
-// validateFields refuses fields that could be taken for more than one. Values stay
-// out of the error: they may be secrets. plain says that none of them decides how
-// the request is sent.
-func validateFields(section string, fields http.Header) (plain bool, err error) {
-	plain = true
+// validateFields refuses fields that could be taken for more than one, and returns
+// the names of the others. Values stay out of the error: they may be secrets.
+func validateFields(section string, fields http.Header) (names wire.NameSet, err error) {
 	for name, values := range fields {
-		if !httpguts.ValidHeaderFieldName(name) {
-			return false, fmt.Errorf("net/http: invalid %s field name %q", section, name)
+		if !wire.IsFieldName(name) {
+			return 0, fmt.Errorf("net/http: invalid %s field name %q", section, name)
 		}
 		for _, v := range values {
-			if !httpguts.ValidHeaderFieldValue(v) {
-				return false, fmt.Errorf("net/http: invalid %s field value for %q", section, name)
+			if !wire.IsFieldValue(v) {
+				return 0, fmt.Errorf("net/http: invalid %s field value for %q", section, name)
 			}
 		}
-		plain = plain && !isDecisive(name)
+		names.Add(name)
 	}
-	return plain, nil
+	return names, nil
 }
 
-// isDecisive reports whether a field may decide how its request is sent: what
-// classify and requiresHTTP1 look for. Few requests have any, and a look-up for
-// each costs more than to see so while the names are validated.
-func isDecisive(name string) bool {
-	switch name {
-	case "Connection", "Upgrade", "Expect", "Authorization", "Proxy-Authorization",
-		"Idempotency-Key", "X-Idempotency-Key":
-		return true
-	}
-	return false
+// lookup returns what the request's header has under a canonical name.
+func (o *outgoing) lookup(name string) (values []string, ok bool) {
+	return o.names.Lookup(o.req.Header, name)
+}
+
+// values is lookup for those to whom a field without values is none.
+func (o *outgoing) values(name string) []string {
+	values, _ := o.lookup(name)
+	return values
 }
 
 // validateHTTP finds what net/http would refuse in a request for http or https.
@@ -137,18 +134,18 @@ func (o *outgoing) prepareHead(t *Transport, r *route) (err error) {
 		return fmt.Errorf("net/http: can't write control character in Request.URL")
 	}
 	h.UserAgent = "Go-http-client/1.1"
-	if ua, ok := req.Header["User-Agent"]; ok {
+	if ua, ok := o.lookup("User-Agent"); ok {
 		h.UserAgent = ""
 		if len(ua) > 0 {
 			h.UserAgent = ua[0]
 		}
 	}
 	h.Header = req.Header
-	h.Close = req.Close || t.DisableKeepAlives && !isUpgrade(req.Header)
-	if o.gzip = t.wantsGzip(req); o.gzip {
+	h.Close = req.Close || t.DisableKeepAlives && !o.isUpgrade()
+	if o.gzip = o.wantsGzip(t); o.gzip {
 		h.Extra = gzipField
 	}
-	if auth := r.proxyAuth(); auth != "" && r.viaHTTPProxy() && len(req.Header["Proxy-Authorization"]) == 0 {
+	if auth := r.proxyAuth(); auth != "" && r.viaHTTPProxy() && len(o.values("Proxy-Authorization")) == 0 {
 		h.Extra = h.Extra.Clone()
 		if h.Extra == nil {
 			h.Extra = make(http.Header)
@@ -167,24 +164,24 @@ func method(req *http.Request) string {
 
 // wantsGzip reports whether compression is asked for on the user's behalf: not if
 // the user has an opinion, and not for HEAD or a range.
-func (t *Transport) wantsGzip(req *http.Request) bool {
-	return !t.DisableCompression && req.Method != http.MethodHead &&
-		lacks(req.Header, "Accept-Encoding") && lacks(req.Header, "Range")
+func (o *outgoing) wantsGzip(t *Transport) bool {
+	return !t.DisableCompression && o.req.Method != http.MethodHead &&
+		o.lacks("Accept-Encoding") && o.lacks("Range")
 }
 
 // lacks reports whether the first value of the field with the canonical name given
 // is empty, or there is none.
-func lacks(h http.Header, name string) bool {
-	values := h[name]
+func (o *outgoing) lacks(name string) bool {
+	values := o.values(name)
 	return len(values) == 0 || values[0] == ""
 }
 
-func isUpgrade(h http.Header) bool {
-	return httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade")
+func (o *outgoing) isUpgrade() bool {
+	return httpguts.HeaderValuesContainsToken(o.values("Connection"), "upgrade")
 }
 
-func expectsContinue(req *http.Request) bool {
-	return httpguts.HeaderValuesContainsToken(req.Header["Expect"], "100-continue")
+func (o *outgoing) expectsContinue() bool {
+	return httpguts.HeaderValuesContainsToken(o.values("Expect"), "100-continue")
 }
 
 // load finds out what content the request has, and how it is framed: as net/http

@@ -87,8 +87,7 @@ func ResponseFraming(method string, h *ResponseHead) (Framing, error) {
 // such a field. Any other coding, and any combination of codings, is an error:
 // net/http supports none, so that no server sends them to Go programs.
 func isChunked(h *ResponseHead) (chunked, hasCoding bool, err error) {
-	codings := h.Values("Transfer-Encoding")
-	hasCoding = len(codings) > 0
+	codings, hasCoding := h.names.Lookup(h.Header, "Transfer-Encoding")
 	switch {
 	case !hasCoding, !h.atLeast11():
 		return false, hasCoding, nil // Transfer-Encoding has no meaning in HTTP/1.0

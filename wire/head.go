@@ -28,10 +28,8 @@ type ResponseHead struct {
 // knows only what was received: a field may have been removed from Header since, or
 // have other values, but one that was added may not be found.
 func (h *ResponseHead) Values(name string) []string {
-	if h.names != 0 && !h.names.MayHave(name) {
-		return nil
-	}
-	return h.Header[name]
+	values, _ := h.names.Lookup(h.Header, name)
+	return values
 }
 
 // ParseResponseHead parses the response head at the start of b.

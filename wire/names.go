@@ -84,10 +84,15 @@ func findControls(x uint64) uint64 {
 	return (less | equal) & highs
 }
 
-// isFieldName reports whether name is a token, as common names are known to be.
-func isFieldName(name string) bool {
+// IsFieldName reports whether name is a token (RFC 9110, Section 5.6.2), as common
+// names are known to be.
+func IsFieldName(name string) bool {
 	return name != "" && (name == commonNames[commonSlot(name)].canonical || httpguts.ValidHeaderFieldName(name))
 }
+
+// IsFieldValue reports whether value has no control octets but HTAB in it, and so
+// can be written as it is (RFC 9110, Section 5.5).
+func IsFieldValue(value string) bool { return isText(value) }
 
 // canonicalName returns the canonical form of a name, which is net/http's: upper
 // case at the beginning and behind each hyphen, lower case elsewhere. It is "" if

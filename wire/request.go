@@ -95,7 +95,7 @@ func appendAnnouncement(dst []byte, trailer http.Header) []byte {
 	names := make([]string, 0, len(trailer))
 	for name := range trailer {
 		name = canonical(name)
-		if isFieldName(name) && !isFramingName(name) {
+		if IsFieldName(name) && !isFramingName(name) {
 			names = append(names, name)
 		}
 	}
@@ -127,7 +127,7 @@ func appendFields(dst []byte, headers ...http.Header) []byte {
 	for _, h := range headers {
 		fields := few[:0]
 		for name, values := range h {
-			if len(values) > 0 && isFieldName(name) && !isWrittenElsewhere(name) {
+			if len(values) > 0 && IsFieldName(name) && !isWrittenElsewhere(name) {
 				fields = append(fields, nameValues{name, values})
 			}
 		}

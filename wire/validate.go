@@ -20,7 +20,7 @@ func (h *RequestHead) Validate() error {
 		return &RequestError{What: "request target"}
 	case !httpguts.ValidHostHeader(h.Host):
 		return &RequestError{What: "Host header"}
-	case !httpguts.ValidHeaderFieldValue(h.UserAgent):
+	case !IsFieldValue(h.UserAgent):
 		return &RequestError{What: "header field value for", Name: "User-Agent"}
 	}
 	if err := h.validFraming(); err != nil {
@@ -66,7 +66,7 @@ func ValidateTrailer(trailer http.Header) error {
 
 func validTrailerNames(trailer http.Header) error {
 	for name := range trailer {
-		if !isFieldName(name) {
+		if !IsFieldName(name) {
 			return &RequestError{What: "trailer field name", Name: name}
 		}
 		if isFramingName(canonical(name)) {
@@ -79,11 +79,11 @@ func validTrailerNames(trailer http.Header) error {
 // validFields checks the names and the values of h.
 func validFields(what string, h http.Header) error {
 	for name, values := range h {
-		if !isFieldName(name) {
+		if !IsFieldName(name) {
 			return &RequestError{What: what + " name", Name: name}
 		}
 		for _, v := range values {
-			if !httpguts.ValidHeaderFieldValue(v) {
+			if !IsFieldValue(v) {
 				return &RequestError{What: what + " value for", Name: name}
 			}
 		}
