@@ -51,7 +51,7 @@ func (x *exchange) response(rt *roundTrip) (*http.Response, error) {
 		x.conn.open(x)
 	}
 	r.openBody(rt, x)
-	if rt.out.gzip && resp.Body != http.NoBody && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+	if rt.out.gzip && resp.Body != http.NoBody && isGzip(head.Values("Content-Encoding")) {
 		resp.Body = &gzipBody{body: resp.Body}
 		resp.Header.Del("Content-Encoding")
 		resp.Header.Del("Content-Length")
@@ -59,6 +59,11 @@ func (x *exchange) response(rt *roundTrip) (*http.Response, error) {
 		resp.Uncompressed = true
 	}
 	return resp, nil
+}
+
+// isGzip reports whether a content has the gzip coding, as net/http sees it.
+func isGzip(codings []string) bool {
+	return len(codings) > 0 && strings.EqualFold(codings[0], "gzip")
 }
 
 // openBody sets up the body of x's response.

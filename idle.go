@@ -39,7 +39,7 @@ func (l *connList) remove(c *conn) {
 
 // becameIdle takes note that c carries nothing, and closes connections that are
 // too many. c.place.mu is held.
-func (pl *pool) becameIdle(c *conn) {
+func (pl *pool) becameIdle(c *conn, now time.Time) {
 	p, t := c.place, c.place.t
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
@@ -47,7 +47,7 @@ func (pl *pool) becameIdle(c *conn) {
 		p.discard(c)
 		return
 	}
-	c.idleSince = time.Now()
+	c.idleSince = now
 	if c.listed {
 		pl.idle.remove(c)
 	}
@@ -84,14 +84,14 @@ func (p *place) idleConns() (n int) {
 
 // notIdle takes c out of the idle connections, and returns for how long it has been
 // among them.
-func (pl *pool) notIdle(c *conn) time.Duration {
+func (pl *pool) notIdle(c *conn, now time.Time) time.Duration {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
 	if !c.listed {
 		return 0
 	}
 	pl.idle.remove(c)
-	return time.Since(c.idleSince)
+	return now.Sub(c.idleSince)
 }
 
 // period is how long the janitor waits: until the connection that has been idle

@@ -182,7 +182,7 @@ func (p *place) reserve(ctx context.Context, x *exchange) error {
 	}
 	if err != nil && x.conn != nil && !x.submitted {
 		p.unbind(x)
-		p.leave(x.conn, slices.Index(x.conn.line, x))
+		p.leave(x.conn, slices.Index(x.conn.line, x), time.Now())
 		return err
 	}
 	return x.err
@@ -229,7 +229,7 @@ func (p *place) assign(x *exchange, c *conn, now time.Time) {
 	x.reused, x.wasIdle = c.reused, c.reused && c.inFlight == 0
 	if c.inFlight == 0 {
 		c.turn = now
-		x.idleTime = p.t.pool.notIdle(c)
+		x.idleTime = p.t.pool.notIdle(c, now)
 	}
 	if c.inFlight++; c.inFlight == 1 {
 		p.busy++
@@ -333,7 +333,7 @@ func (p *place) unbind(x *exchange) {
 		return
 	}
 	x.second = nil
-	p.leave(second.conn, slices.Index(second.conn.line, second))
+	p.leave(second.conn, slices.Index(second.conn.line, second), time.Now())
 	second.bound, second.conn = false, nil
 	p.shared.push(second)
 	second.wake() // it looked at nothing else: its own context may have ended
@@ -347,7 +347,7 @@ func (p *place) release(x *exchange) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.leave(x.conn, slices.Index(x.conn.line, x))
+	p.leave(x.conn, slices.Index(x.conn.line, x), time.Now())
 }
 
 // left is the Driver's hook: an exchange is no longer on the connection.
@@ -361,15 +361,16 @@ func (c *conn) left(call *pipeline.Call) {
 			for _, before := range c.line[:i] {
 				before.joined = true // it was submitted later, by whoever was assigned it first
 			}
-			p.learnAnswer(c, x, time.Now())
-			p.leave(c, i)
+			now := time.Now()
+			p.learnAnswer(c, x, now)
+			p.leave(c, i, now)
 			return
 		}
 	}
 }
 
 // leave takes the i-th exchange off c; p.mu is held.
-func (p *place) leave(c *conn, i int) {
+func (p *place) leave(c *conn, i int, now time.Time) {
 	if c.inFlight--; c.inFlight == 0 {
 		p.busy--
 	}
@@ -383,10 +384,10 @@ func (p *place) leave(c *conn, i int) {
 		}
 	}
 	if p.shared.first != nil || p.alone.first != nil {
-		p.dispatch(time.Now())
+		p.dispatch(now)
 	}
 	if c.inFlight == 0 && !c.ended && !c.closing {
-		p.t.pool.becameIdle(c)
+		p.t.pool.becameIdle(c, now)
 	}
 }
 
@@ -417,7 +418,8 @@ func (c *conn) endedBy(err error) {
 	p := c.place
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.t.pool.notIdle(c)
+	now := time.Now()
+	p.t.pool.notIdle(c, now)
 	c.ended = true
 	for i, other := range p.conns {
 		if other == c {
@@ -429,7 +431,7 @@ func (c *conn) endedBy(err error) {
 		}
 	}
 	p.learnEnd(c, err)
-	p.dispatch(time.Now())
+	p.dispatch(now)
 }
 
 // fail ends x's wait with an error; place.mu is held.

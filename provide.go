@@ -111,7 +111,7 @@ func (p *place) dial(x *exchange, ctx context.Context, r route) {
 	}
 	p.dispatch(now)
 	if c != nil && c.inFlight == 0 {
-		p.t.pool.becameIdle(c) // who wanted it has found another, or has given up
+		p.t.pool.becameIdle(c, now) // who wanted it has found another, or has given up
 	}
 }
 

@@ -294,7 +294,7 @@ func (rt *roundTrip) submitSecond(x *exchange) {
 	defer p.mu.Unlock()
 	second.submitted, second.submitErr, second.bound = true, err, false
 	if err != nil {
-		p.leave(c, slices.Index(c.line, second))
+		p.leave(c, slices.Index(c.line, second), time.Now())
 	} else {
 		second.inPipe.Store(true)
 	}
