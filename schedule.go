@@ -62,8 +62,9 @@ func (p *place) chooseFullest(x *exchange, depth int, now time.Time) (best *conn
 	return best
 }
 
-// contended reports whether more connections are busy than are of use.
-func (p *place) contended() bool { return p.known.contest.beyond(p.busy) }
+// contended reports whether more connections are busy than are of use, and there could
+// be yet more.
+func (p *place) contended() bool { return !p.full() && p.known.contest.beyond(p.busy) }
 
 // packed is how many requests may be in flight on a connection while there could be
 // more: as many as can be rescued, if another would not answer sooner.
