@@ -1,6 +1,7 @@
 package httppipe
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,8 +26,8 @@ type keepAlive struct {
 	last int           // which exchange of the connection is the last, from 1; 0: unknown
 }
 
-// heed takes note of what the response to x, the nth exchange of its connection,
-// announces: by its last Keep-Alive field, as each of them speaks of the future.
+// heed takes note of what the nth response of a connection announces: by its last
+// Keep-Alive field, as each of them speaks of the future.
 func (k *keepAlive) heed(nth int, head *wire.ResponseHead) {
 	timeout, more := parseKeepAlive(head.Values("Keep-Alive"))
 	if timeout >= 0 {
@@ -71,8 +72,9 @@ func (c *conn) spent() bool {
 
 // heedStreamed has c heed the response to x, whose content is still to be read.
 // Those that leave the connection with their head are heeded as they do, so
-// that nothing is sent in between. A connection outside of any pool has nobody
-// who would ask.
+// that nothing is sent in between; of one that was moved out of the way, and has left
+// meanwhile, it is not known any more how many came after it. A connection outside
+// of any pool has nobody who would ask.
 func (c *conn) heedStreamed(x *exchange) {
 	p := c.place
 	if x.call.Complete() || p == nil || x.call.Response.Values("Keep-Alive") == nil {
@@ -80,7 +82,9 @@ func (c *conn) heedStreamed(x *exchange) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.keep.heed(x.nth, &x.call.Response)
+	if slices.Contains(c.line, x) {
+		c.keep.heed(c.gone+1, &x.call.Response)
+	}
 }
 
 // discardSpent closes the idle connections that are spent, so that they keep no

@@ -48,3 +48,40 @@ func TestKeepAliveMargin(t *testing.T) {
 		require.Equal(t, idle, k.idle, field)
 	}
 }
+
+// threeOnAConn are exchanges that were assigned to a connection at the same moment.
+func threeOnAConn() (p *place, c *conn, line [3]*exchange) {
+	p = &place{t: new(Transport)}
+	c = &conn{place: p, d: new(headDriver), proof: proofOpen}
+	p.conns = []*conn{c}
+	now := time.Now()
+	for i := range line {
+		line[i] = &exchange{out: &outgoing{shareable: true}, route: new(route)}
+		p.assign(line[i], c, now)
+	}
+	return p, c, line
+}
+
+// A place on a connection that was given back, unused, used to count as a request: one
+// more than the server had announced could be sent.
+func TestReleasedPlaceIsNoRequest(t *testing.T) {
+	p, c, line := threeOnAConn()
+	second := &line[1].call
+	second.Response.StatusCode = http.StatusOK
+	second.Response.Header = http.Header{"Keep-Alive": {"max=1"}}
+	p.release(line[0])
+	c.left(second)
+	require.Equal(t, 2, c.keep.last)
+	require.True(t, c.spent(), "one was answered, and one is on its way")
+}
+
+// The head used to be due anew when somebody behind it gave up.
+func TestWhoLeavesFromTheMiddleIsNoAnswer(t *testing.T) {
+	_, c, line := threeOnAConn()
+	turn := time.Now().Add(-time.Second)
+	c.turn = turn
+	c.left(&line[1].call)
+	require.Equal(t, turn, c.turn)
+	c.left(&line[0].call)
+	require.NotEqual(t, turn, c.turn, "a head that nobody wanted any more has made way")
+}

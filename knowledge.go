@@ -284,13 +284,12 @@ func (k *knowledge) judge(took time.Duration, now time.Time) {
 // learnAnswer takes note that x has left c; p.mu is held.
 func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 	took, gap := now.Sub(x.assigned), now.Sub(c.turn)
-	c.turn = now
 	if c.ended || x.call.Response.StatusCode == 0 {
 		return // it was lost, or nobody wanted the answer
 	}
 	p.known.answered(took, gap, p.busy)
 	if x.call.Complete() {
-		c.keep.heed(x.nth, &x.call.Response)
+		c.keep.heed(c.gone, &x.call.Response)
 	}
 	c.answered++
 	if c.answered > p.known.most {

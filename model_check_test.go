@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/httppipe/httppipe/internal/pipetest"
+	"github.com/httppipe/httppipe/pipeline"
 )
 
 // want is the whole content of the answer to a.
@@ -118,6 +119,9 @@ func (r *run) failed(a *action, err error) {
 	switch {
 	case errors.Is(err, errTookTooLong):
 		r.hung(a)
+	case errors.Is(err, pipeline.ErrStalled):
+		// There is memory enough for what nobody reads.
+		r.t.Errorf("%s %s: %v", a.method, a.target, err)
 	case errors.Is(err, errGaveUp) && a.cancel > 0:
 	case errors.Is(err, errRefused) && r.refused > 0:
 	case r.trouble(a):
@@ -211,6 +215,9 @@ func (r *run) checkMemory() {
 	sizes := map[string]int{}
 	r.actions(func(a *action) { sizes[a.target] = a.answer.Size })
 	bound := r.consumed.Load() + int64(len(r.net.Open()))*keptPerConn + int64(len(r.net.Conns()))*handshake
+	if r.uploads {
+		bound += pipeline.DefaultMemory // for uploads behind what nobody reads
+	}
 	for _, e := range r.server.Record() {
 		bound += int64(min(sizes[e.Target], keptPerCall)) + 1000
 	}

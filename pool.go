@@ -242,7 +242,6 @@ func (p *place) assign(x *exchange, c *conn, now time.Time) {
 	if x.joined {
 		p.known.unseen = 0
 	}
-	x.nth = c.gone + c.inFlight
 	x.assigned = now
 	c.reused = true
 	c.exclusive = !x.shares()
@@ -363,6 +362,9 @@ func (c *conn) left(call *pipeline.Call) {
 			}
 			now := time.Now()
 			p.learnAnswer(c, x, now)
+			if i == 0 || x.call.Response.StatusCode != 0 {
+				c.turn = now // others leave unanswered, and from the middle
+			}
 			p.leave(c, i, now)
 			return
 		}

@@ -23,11 +23,8 @@ func (rt *roundTrip) again(x *exchange, err error) (*exchange, error) {
 	if failed.Answered == 0 {
 		rt.tries++
 	}
-	next := &exchange{arrived: x.arrived, solo: x.solo || x.silent || failed == errMisplaced}
-	if failed.Head {
-		rt.deaths++
-		next.solo, next.fresh = true, true
-	}
+	next := &exchange{arrived: x.arrived, fresh: x.fresh || failed.Head}
+	next.solo = next.fresh || x.solo || x.silent || failed == errMisplaced
 	if body := rt.out.body; body != nil {
 		again, ok, bodyErr := body.rewound(rt.out.req)
 		if bodyErr != nil {
@@ -94,10 +91,10 @@ func (rt *roundTrip) mayRepeat(failed *pipeline.CallError) bool {
 	case !failed.Head:
 		return rt.tries < maxTries || !fresh
 	}
-	// It was its turn. That a used connection ends may be bad luck. Whoever ends a
-	// new one is the reason; and a peer that begins to answer, or answers nonsense,
-	// has received the request.
-	return !fresh && rt.deaths == 0 && closedUnanswered(failed.Err)
+	// It was its turn. That a used connection ends may be bad luck, once: see again.
+	// Whoever ends a new one is the reason; and a peer that begins to answer, or
+	// answers nonsense, has received the request.
+	return !fresh && closedUnanswered(failed.Err)
 }
 
 // closedUnanswered reports whether err says that the connection ended before the

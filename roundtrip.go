@@ -21,7 +21,6 @@ type roundTrip struct {
 	first exchange // the first attempt; most need no other
 
 	answered *exchange // the attempt whose response is there in full, and that is off its connection
-	deaths   int       // connections that ended while the request was their head
 	tries    int       // attempts that failed without their connection answering anything
 	sent     bool      // an attempt that failed may have been acted on
 }
@@ -49,7 +48,6 @@ type exchange struct {
 	silent         bool          // got no answer among others, and goes alone next
 	joined         bool          // others were in flight when it got its connection
 	followed       bool          // another got the place behind it
-	nth            int           // which exchange of its connection it is, from 1
 	inPipe         atomic.Bool   // was submitted
 	canceled       atomic.Bool   // by CancelRequest
 	before, behind *exchange     // in the queue

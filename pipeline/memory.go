@@ -26,8 +26,9 @@ const (
 //
 // A content is in a block of 1, 2, 4, ... 64 KiB, or less than 1 KiB, which does not
 // count. Its block is used again when the content was read to its end, or closed.
-// Blocks that are not used are left to the garbage collector, and so are those of
-// contents that are forgotten: both come off what counts.
+// Blocks that are not used are left to the garbage collector, at once when others need
+// what they count, and so are those of contents that are forgotten: both come off what
+// counts.
 //
 // The zero value is ready to use. A Memory must not be copied.
 type Memory struct {
@@ -43,6 +44,7 @@ type block struct {
 	p     []byte
 	of    *Memory
 	class int
+	drop  runtime.Cleanup // takes it off what counts
 }
 
 // A Content is octets of a content that have left the connection, and were not read
@@ -58,7 +60,7 @@ type Content struct {
 var poison bool
 
 // Held is how many octets count now: those of contents that are held, and of blocks
-// that the garbage collector has not seen to be without use.
+// that are kept for the next ones.
 func (m *Memory) Held() int64 { return m.counted.Load() }
 
 // get returns room for n octets, at most maxInMemory; ok is false if the limit does
@@ -85,13 +87,28 @@ func (m *Memory) newBlock(class int) *block {
 	if limit == 0 {
 		limit = DefaultMemory
 	}
-	if m.counted.Add(size) > limit {
+	for m.counted.Add(size) > limit {
 		m.counted.Add(-size)
-		return nil
+		if !m.dropIdle() {
+			return nil
+		}
 	}
-	b := &block{make([]byte, size), m, class}
-	runtime.AddCleanup(b, func(size int64) { m.counted.Add(-size) }, size)
+	b := &block{p: make([]byte, size), of: m, class: class}
+	b.drop = runtime.AddCleanup(b, func(size int64) { m.counted.Add(-size) }, size)
 	return b
+}
+
+// dropIdle leaves a block that nobody uses to the garbage collector, a large one
+// first, and reports whether there was any.
+func (m *Memory) dropIdle() bool {
+	for class := blockClasses - 1; class >= 0; class-- {
+		if b, _ := m.blocks[class].Get().(*block); b != nil {
+			b.drop.Stop()
+			m.counted.Add(-int64(len(b.p)))
+			return true
+		}
+	}
+	return false
 }
 
 // grow moves c to larger memory, if there is any.

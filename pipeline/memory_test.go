@@ -140,3 +140,27 @@ func TestContentsForWhichThereIsNoMemory(t *testing.T) {
 		r.wantUsable()
 	})
 }
+
+// Memory that was given back used to count until the next garbage collection, and
+// contents of another size found none.
+func TestMemoryOfOneSizeServesOthers(t *testing.T) {
+	if underRace {
+		t.Skip("a sync.Pool forgets some of what it is given then, and that counts")
+	}
+	m := Memory{Limit: 4 * maxInMemory}
+	for _, n := range []int{maxInMemory, minBlock, 5000, maxInMemory} {
+		var all []Content
+		for {
+			c, ok := m.get(n)
+			if !ok {
+				break
+			}
+			all = append(all, c)
+		}
+		require.InDelta(t, m.Limit, len(all)*n, float64(m.Limit/2))
+		require.LessOrEqual(t, m.Held(), m.Limit)
+		for i := range all {
+			all[i].Release()
+		}
+	}
+}

@@ -127,14 +127,16 @@ func (r *report) printNotes(w io.Writer) {
 		fmt.Fprintln(w, `
 opened: all connections ever opened; net/http keeps 2 idle ones per host by default.`)
 	}
-	if r.roundTrip == 0 {
-		return
+	if r.docs[0].want == nil {
+		return // nobody knows what they should be
 	}
-	fmt.Fprint(w, `
-limit: what no client can go below, (1 + ceil(requests / at once)) round trips:
+	fmt.Fprintln(w)
+	if r.roundTrip > 0 {
+		fmt.Fprint(w, `limit: what no client can go below, (1 + ceil(requests / at once)) round trips:
 one to connect, then one for each batch of requests under way at once. Those are
 as many as there are callers, or as connections where each carries one at a time.
 `)
+	}
 	if !r.partial() && r.failures() == 0 {
 		fmt.Fprintf(w, "All %d documents arrived octet by octet as they are, in each way.\n", len(r.docs))
 		r.printConclusion(w)

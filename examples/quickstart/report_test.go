@@ -74,6 +74,23 @@ and was 0.7 times as fast as net/http on 2 connections.
 `)
 }
 
+// Without a round trip there used to be no word about what had arrived.
+func TestReportWithoutARoundTrip(t *testing.T) {
+	r := twoDocuments(true)
+	r.roundTrip = 0
+	wantText(t, printed(r), `
+                              time  requests/s  opened
+net/http                    0.50 s           4       1
+net/http, 2 connections     1.00 s           2       2
+httppipe, 2 connections     1.50 s           1       3
+
+All 2 documents arrived octet by octet as they are, in each way.
+
+httppipe on 2 connections took 3.0 times as long as net/http, which opened 1,
+and was 0.7 times as fast as net/http on 2 connections.
+`)
+}
+
 func TestReportOfURLs(t *testing.T) {
 	wantText(t, printed(twoDocuments(false)), `
 status      octets  URL

@@ -53,11 +53,11 @@ func New(ws []workload.Workload) (l *Lab, runnable []workload.Workload, err erro
 		return nil, nil, err
 	}
 	l = &Lab{self: self, dir: dir, addrs: make(map[string]string)}
-	defer func() {
+	defer func(made *Lab) {
 		if err != nil {
-			l.Close()
+			made.Close()
 		}
-	}()
+	}(l)
 	if err := l.startOrigins(ws); err != nil {
 		return nil, nil, err
 	}
