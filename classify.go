@@ -17,7 +17,7 @@ import (
 // safe, or has an Idempotency-Key, and whose body can be had again, is sent again
 // when its connection ends without an answer, and no other is. The exceptions are
 // PUT and DELETE, which are idempotent: those that may be pipelined may also be
-// sent again, once the old connection is dead.
+// sent again, once the old connection is dead, and not before.
 type Pipelining uint8
 
 const (
@@ -33,6 +33,14 @@ const (
 	//
 	// A connection may end because of a request before this one. So a request
 	// that is not replayable fails more often than it would by itself.
+	//
+	// A response before this one may be read slowly, or not at all. A request that
+	// is safe is sent elsewhere then; any other has to wait for its turn. What is in
+	// its way is moved into memory, of which all responses of a Transport share
+	// 16 MiB. If that does not suffice, the request waits as long as the response
+	// before it gets on, be it without end, and fails when it has not for 30 s. To
+	// a caller who holds a response while waiting for this request that cannot
+	// happen if the head of that response had come: then it is sent elsewhere.
 	//
 	// Requests of which that makes no sense are sent as with Alone all the same:
 	// those that say Connection, Upgrade, or Expect, that authenticate their

@@ -4,9 +4,11 @@
 //
 //	client := &http.Client{Transport: &httppipe.Transport{}}
 //
-// Concurrent requests to one origin then share a few connections, on which a
-// request is sent without waiting for the answers to those before it (RFC 9112,
-// Section 9.3.2). It pays where a round trip takes longer than the origin's work,
+// Concurrent requests to one origin then share connections, on which a request is
+// sent without waiting for the answers to those before it (RFC 9112, Section 9.3.2).
+// There are as few connections as serve the requests well: one or two while answers
+// come fast, up to one for each request where they are slow; [Transport].MaxConnsPerHost
+// is the limit. It pays where a round trip takes longer than the origin's work,
 // where connections are few or dear, and where there are many small requests.
 // It brings nothing where one answer is slow and everybody waits for it, and it
 // is not needed where HTTP/2 is spoken, which the Transport does as net/http.
@@ -53,11 +55,18 @@
 // reads: an origin can see a safe request twice. An error says by
 // errors.Is(err, [ErrUnprocessed]) that the origin cannot have acted on it.
 //
+// A request that is pipelined by choice and not safe cannot go elsewhere once it is
+// sent. It is never sent behind a content that has begun. If it is behind one that
+// begins later, and is not read, that is moved into memory, as far as there is any; with
+// more of it, the request waits for the content to be read on, and fails when in 30 s
+// not one octet of it was. That it fails then, and with net/http would have finished,
+// is the price of the choice: no memory that is bounded holds every content.
+//
 // # Memory
 //
 // A content that arrives together with its head leaves the connection at once, and
 // so does one of up to 64 KiB that is not read within 5 ms while others wait behind
-// it. A Transport holds at most 16 MiB ([pipeline.DefaultMemory]) of such contents,
+// it, or larger, while such a request does. A Transport holds at most 16 MiB ([pipeline.DefaultMemory]) of such contents,
 // not counting those of less than 1 KiB, and uses their memory again when they were
 // read to the end or closed. All other content is read from the connection, straight
 // into the memory of its reader. A busy connection receives into 64 KiB, an idle one

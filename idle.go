@@ -72,15 +72,19 @@ func (t *Transport) maxIdlePerHost() int {
 	return t.MaxIdleConnsPerHost
 }
 
-// idleConns counts the connections that carry nothing; p.mu is held.
+// idleConns counts the connections that carry nothing, and are not about to be
+// closed; p.mu is held.
 func (p *place) idleConns() (n int) {
 	for _, c := range p.conns {
-		if c.inFlight == 0 {
+		if c.isIdle() {
 			n++
 		}
 	}
 	return n
 }
+
+// isIdle reports whether c carries nothing, and waits for a request; place.mu is held.
+func (c *conn) isIdle() bool { return c.inFlight == 0 && !c.closing && !c.ended }
 
 // notIdle takes c out of the idle connections, and returns for how long it has been
 // among them.
@@ -150,7 +154,7 @@ func (c *conn) isSpent() bool {
 func (c *conn) retireIdle() {
 	p := c.place
 	p.mu.Lock()
-	idle := c.inFlight == 0 && !c.ended && !c.closing
+	idle := c.isIdle()
 	if idle {
 		c.closing = true
 	}

@@ -91,7 +91,7 @@ func (c *conn) heedStreamed(x *exchange) {
 // other from being made. p.mu is held.
 func (p *place) discardSpent() {
 	for _, c := range p.conns {
-		if c.inFlight == 0 && !c.closing && !c.ended && c.spent() {
+		if c.isIdle() && c.spent() {
 			p.discard(c)
 		}
 	}

@@ -388,7 +388,7 @@ func (p *place) leave(c *conn, i int, now time.Time) {
 	if p.shared.first != nil || p.alone.first != nil {
 		p.dispatch(now)
 	}
-	if c.inFlight == 0 && !c.ended && !c.closing {
+	if c.isIdle() {
 		p.t.pool.becameIdle(c, now)
 	}
 }

@@ -10,7 +10,7 @@ type counters struct {
 // Stats is a snapshot of what a Transport does over HTTP/1.1.
 type Stats struct {
 	Conns    int // connections that are open
-	Idle     int // of these, those that carry nothing
+	Idle     int // of these, those that carry nothing, and are kept for what comes
 	InFlight int // requests on a connection, sent or being sent, not completely answered
 	Deepest  int // the most of them on one connection
 	Waiting  int // requests that wait for a connection
@@ -34,7 +34,7 @@ func (t *Transport) Stats() Stats {
 			s.Conns++
 			s.InFlight += c.inFlight
 			s.Deepest = max(s.Deepest, c.inFlight)
-			if c.inFlight == 0 {
+			if c.isIdle() {
 				s.Idle++
 			}
 		}

@@ -43,8 +43,8 @@ var DefaultTransport http.RoundTripper = &Transport{
 }
 
 // A Transport is an [http.RoundTripper] that pipelines: concurrent safe
-// requests to one origin share a few HTTP/1.1 connections instead of opening
-// one connection each. Everything else behaves as with [http.Transport], whose
+// requests to one origin share HTTP/1.1 connections, as few as serve them well,
+// instead of opening one each. Everything else behaves as with [http.Transport], whose
 // exported fields it repeats with the same names, types and meanings.
 //
 // The zero value is ready to use. A Transport is safe for concurrent use, keeps
