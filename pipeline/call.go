@@ -74,6 +74,8 @@ type Call struct {
 	exchange
 	d       *Driver
 	settled atomic.Bool // Await has something final to return; set after Left was told
+	told    toldCalls   // by this call's caller, while it owns the receiving half
+	next    *Call       // in another call's told
 
 	// Guarded by d.c.mu, until the call is settled.
 	state   callState
@@ -240,6 +242,32 @@ func (call *Call) settle() {
 	wake := call.Wake
 	call.settled.Store(true)
 	signal(wake)
+}
+
+// toldCalls are calls that have their final heads, and whose callers are still to be
+// woken: all at once, when what has arrived is handed out. Those who are woken one by
+// one send their next requests in as many writes.
+type toldCalls struct{ first, last *Call }
+
+func (t *toldCalls) add(call *Call) {
+	if t.first == nil {
+		t.first = call
+	} else {
+		t.last.next = call
+	}
+	t.last = call
+}
+
+// settle wakes them.
+func (t *toldCalls) settle() {
+	call := t.first
+	*t = toldCalls{}
+	for call != nil {
+		next := call.next
+		call.next = nil
+		call.settle()
+		call = next
+	}
 }
 
 // wake signals the caller to look at the call.

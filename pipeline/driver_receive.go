@@ -109,10 +109,17 @@ func (d *Driver) writingFailed(err error) {
 	}
 }
 
-// deliver hands out the responses that have arrived. It returns whether own needs
-// more octets; if not, it has what it waits for, or the receiving half is no
-// longer its caller's.
+// deliver hands out the responses that have arrived, and then wakes their callers. It
+// returns whether own needs more octets; if not, it has what it waits for, or the
+// receiving half is no longer its caller's.
 func (d *Driver) deliver(own *Call) (more bool) {
+	more = d.handOut(own)
+	own.told.settle()
+	return more
+}
+
+// handOut is deliver, except for waking those whom own has told.
+func (d *Driver) handOut(own *Call) (more bool) {
 	c := &d.c
 	for {
 		call, dropping := d.next(own)
@@ -295,7 +302,7 @@ func (d *Driver) tell(call *Call, wanted bool, own *Call, out outcome) {
 	if wanted && call == own {
 		call.settled.Store(true)
 	} else if wanted {
-		call.settle()
+		own.told.add(call)
 	}
 	d.settle(out.behind)
 	if out.end != nil {

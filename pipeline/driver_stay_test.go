@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -83,11 +84,8 @@ func TestContentInSeveralPiecesIsReadWhileItIsMoved(t *testing.T) {
 		r.origin.Send(content[100_000:] + answerWith("bound"))
 		for at := 0; at < size; at += step {
 			got := make([]byte, step)
-			for n := 0; n < step; {
-				k, err := a.Read(got[n:])
-				require.NoError(t, err)
-				n += k
-			}
+			_, err := io.ReadFull(a, got)
+			require.NoError(t, err)
 			require.True(t, content[at:at+step] == string(got), "octets from %d on", at)
 			time.Sleep(stayTick / 10)
 		}

@@ -57,6 +57,29 @@ func TestDriverEverySplit(t *testing.T) {
 	})
 }
 
+// Those who were woken one by one would send their next requests in as many writes.
+func TestCallersAreWokenWhenAllThatArrivedIsHandedOut(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		var settled []bool
+		note := r.hooks.Left
+		calls := []*job{r.job("GET", "/a"), r.job("GET", "/b"), r.job("GET", "/c")}
+		r.hooks.Left = func(call *Call) {
+			settled = append(settled, calls[1].Settled())
+			note(call)
+		}
+		for _, j := range calls {
+			require.NoError(t, j.submit())
+		}
+		r.origin.WantRequests("GET /a", "GET /b", "GET /c")
+		r.origin.Send(answerWith("A") + answerWith("B") + answerWith("C"))
+		for i, j := range calls {
+			j.wantContent(string(rune('A' + i)))
+		}
+		require.Equal(t, []bool{false, false, false}, settled)
+	})
+}
+
 // countWrites counts the lines that Options.Trace is told about octets sent.
 type countWrites struct {
 	mu sync.Mutex
