@@ -254,6 +254,6 @@ func (c *Conn) start(ex *exchange, head *wire.RequestHead, hold bool) error {
 	case c.lastSaid:
 		return &ConnectionError{ErrRetired}
 	}
-	c.begin(ex, head, hold)
+	c.begin(ex, head, nil, hold)
 	return nil
 }

@@ -158,6 +158,7 @@ func (d *Driver) Check() bool {
 func (d *Driver) Submit(call *Call) error {
 	c := &d.c
 	err := call.prepare(d)
+	head := call.appendHead()
 	c.mu.Lock()
 	if err == nil {
 		err = d.refusal()
@@ -178,12 +179,13 @@ func (d *Driver) Submit(call *Call) error {
 		c.mu.Unlock()
 		return nil
 	}
-	body := d.begin(call)
+	body := d.begin(call, *head)
 	hold := call.More && c.send == sendReady
 	lead := !d.sendBusy && !hold
 	d.sendBusy = d.sendBusy || lead
 	together := d.overlap
 	c.mu.Unlock()
+	headBuffers.Put(head)
 	closeBody(body)
 	if lead {
 		if together {

@@ -34,14 +34,16 @@ const (
 	owedRaw    = -2 // octets that are not framed: nothing can follow them
 )
 
-// begin serialises the head of ex; c.mu is held. Content must follow if
-// the framing announces some: hold says that it waits for 100 (Continue).
-func (c *Conn) begin(ex *exchange, h *wire.RequestHead, hold bool) {
+// begin serialises the head of ex, unless octets has it; c.mu is held. Content must
+// follow if the framing announces some: hold says that it waits for 100 (Continue).
+func (c *Conn) begin(ex *exchange, h *wire.RequestHead, octets []byte, hold bool) {
 	ex.start, ex.end = c.queued, 0
 	ex.close = h.Close
 	c.lastSaid = c.lastSaid || h.Close
 	before := len(c.next)
-	c.next = wire.AppendRequestHead(c.next, h)
+	if c.next = append(c.next, octets...); octets == nil {
+		c.next = wire.AppendRequestHead(c.next, h)
+	}
 	c.queued += int64(len(c.next) - before)
 	c.inflight.push(ex)
 	c.owed, c.trailer = 0, nil
