@@ -1,10 +1,13 @@
 package lab
 
 import (
+	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/httppipe/httppipe/bench/internal/role"
@@ -57,5 +60,21 @@ func TestLab(t *testing.T) {
 	}
 	if slices.ContainsFunc(l.servers, func(c *exec.Cmd) bool { return c.ProcessState == nil }) {
 		t.Error("servers are still running")
+	}
+}
+
+// TestLabThatCannotStart: the error used to be lost in a panic.
+func TestLabThatCannotStart(t *testing.T) {
+	ws, err := workload.Select(workload.All(), `^nginx/4k$`, []string{"fasthttp"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "nginx"), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir)
+	if _, _, err := New(ws); !errors.Is(err, syscall.ENOEXEC) {
+		t.Errorf("New: %v, want %v", err, syscall.ENOEXEC)
 	}
 }
