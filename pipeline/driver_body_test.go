@@ -227,7 +227,7 @@ func TestCloseEndsABlockedRead(t *testing.T) {
 					_, err := a.Read(make([]byte, 1))
 					read <- err
 				}()
-				r.settleInput()
+				a.awaitRead()
 				test.close(a)
 				require.Equal(t, test.want, <-read)
 				_, err := a.Read(make([]byte, 1))
@@ -252,7 +252,7 @@ func TestEndOfConnectionEndsABlockedRead(t *testing.T) {
 			_, err := a.Read(make([]byte, 1))
 			read <- err
 		}()
-		r.settleInput()
+		a.awaitRead()
 		r.Close()
 		require.ErrorIs(t, <-read, ErrConnectionClosed)
 	})

@@ -6,7 +6,6 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -199,7 +198,7 @@ func TestSurplus(t *testing.T) {
 			r.origin.Send(answerWith("A"))
 			a.wantContent("A")
 			r.origin.Send(answerWith("injected"))
-			r.settleInput()
+			r.awaitInput()
 			b := r.job("GET", "/b")
 			if err := b.submit(); err == nil {
 				failed := b.wantFailure(ErrSurplus)
@@ -231,14 +230,14 @@ func TestSurplus(t *testing.T) {
 	})
 }
 
-// settleInput waits until what the origin sent can be read without waiting.
-func (r *rig) settleInput() {
+// awaitInput waits until what the origin sent to an idle connection can be read.
+func (r *rig) awaitInput() {
 	r.t.Helper()
 	if r.origin.Network != nil {
 		synctest.Wait()
 		return
 	}
-	time.Sleep(20 * time.Millisecond)
+	awaitInput(r.t, r.nc)
 }
 
 // When a connection is retired while a write is stuck, the requests that nobody

@@ -260,6 +260,16 @@ func (j *job) wantFailure(target error) *CallError {
 	return failed
 }
 
+// awaitRead waits until content is being read from the connection.
+func (j *job) awaitRead() {
+	j.r.t.Helper()
+	j.r.eventually(func() bool {
+		j.r.c.mu.Lock()
+		defer j.r.c.mu.Unlock()
+		return j.Call.body.reading
+	}, "a Read has begun")
+}
+
 func (j *job) isPending() bool {
 	select {
 	case <-j.done:

@@ -53,7 +53,7 @@ func TestCloseEndsATunnelsRead(t *testing.T) {
 			_, err := a.Read(make([]byte, 1))
 			read <- err
 		}()
-		r.settleInput()
+		a.awaitRead()
 		a.Close()
 		require.Equal(t, errBodyClosed, <-read)
 		r.wantEnded()

@@ -11,6 +11,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// awaitInput waits until nc, from which nobody reads, has something to read.
+func awaitInput(t *testing.T, nc net.Conn) {
+	rc, err := nc.(syscall.Conn).SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, rc.Read(func(fd uintptr) bool {
+		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK)
+		return err == nil
+	}))
+}
+
 // tinyPair returns the ends of a TCP connection with small buffers. They are set
 // before the connection is made: a window that shrinks afterwards has segments
 // dropped, and the connection crawls.
