@@ -213,6 +213,7 @@ func (m *driverModel) newCall(rng *rand.Rand) (call *modelCall, want []byte) {
 	call.Request = wire.RequestHead{Method: "GET", Target: target, Host: "model"}
 	call.Wake = make(chan struct{}, 1)
 	call.Interim = rng.IntN(4) == 0
+	call.Repeat = Repeat(rng.IntN(int(RepeatNever) + 1))
 	if rng.IntN(4) == 0 {
 		call.HeadTimeout = time.Duration(1+rng.IntN(100)) * time.Millisecond
 	}

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/httppipe/httppipe/internal/memnet"
 	"github.com/httppipe/httppipe/internal/pipetest"
 )
 
@@ -102,9 +104,13 @@ func TestCallsThatStayWaitForMemory(t *testing.T) {
 	for _, reads := range []bool{true, false} {
 		t.Run(fmt.Sprint(reads), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				r, a, _, bound, _ := behindUnread(t, &Memory{Limit: maxInMemory}, size, RepeatNever)
-				r.origin.Send(answerWith("safe") + answerWith("bound"))
 				begin := time.Now()
+				r, a, safe, bound, last := behindUnread(t, &Memory{Limit: maxInMemory}, size, RepeatNever)
+				r.origin.Send(answerWith("safe") + answerWith("bound"))
+				for _, other := range []*job{safe, last} {
+					other.wantStalled()
+					require.Equal(t, stallWait, time.Since(begin), "they can go elsewhere")
+				}
 				if !reads {
 					bound.wantFailure(ErrStalled)
 					require.InDelta(t, stayWait, time.Since(begin), float64(2*stayTick))
@@ -228,6 +234,30 @@ func TestCallsThatStayAreSentInFull(t *testing.T) {
 		r.origin.Send(strings.Repeat("x", 100_000) + answerWith("bound"))
 		bound.wantContent("bound")
 		require.NoError(t, a.Close())
+	})
+}
+
+// A request that stays, and cannot be sent in full, is not waited for in vain.
+func TestCallsThatStayFailWithTheWrite(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, pipetest.Net(memnet.Buffer(4<<10)))
+		client := r.nc.(*memnet.Conn)
+		a := r.get("/a")
+		r.origin.WantRequests("GET /a")
+		r.origin.Conn(0).PauseReading()
+		bound := r.put("/"+strings.Repeat("b", 200<<10), "x", repeat(RepeatNever))
+		synctest.Wait()
+		late := r.get("/late")
+		r.origin.Send(fmt.Sprintf(lengthHead, 4))
+		a.wantHead(200)
+		require.True(t, late.wantFailure(ErrStalled).Unsent)
+		client.FailWrite(client.Stats().OctetsWritten+10, syscall.EPIPE)
+		r.origin.Conn(0).ResumeReading()
+		r.origin.Send("abcd")
+		begin := time.Now()
+		require.False(t, bound.wantFailure(syscall.EPIPE).Unsent)
+		require.LessOrEqual(t, time.Since(begin), lastWait)
+		a.wantContent("abcd")
 	})
 }
 

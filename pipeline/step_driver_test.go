@@ -98,6 +98,7 @@ func (m *stepDriver) submit() {
 	call.Request = wire.RequestHead{Method: "GET", Target: target, Host: "h"}
 	call.Wake = make(chan struct{}, 1)
 	call.Interim = m.rng.IntN(5) == 0
+	call.Repeat = Repeat(m.rng.IntN(int(RepeatNever) + 1))
 	if m.rng.IntN(4) == 0 {
 		call.content = pipetest.Content("up"+target, m.rng.IntN(coalesce))
 		call.Request.Method, call.Content = "PUT", call.content
