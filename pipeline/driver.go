@@ -151,6 +151,10 @@ func (d *Driver) Check() bool {
 	return true
 }
 
+// usualHead is what the head of a request takes at the most, usually: for so much no
+// memory has to be allocated.
+const usualHead = 1 << 10
+
 // Submit adds call to the end of the pipeline and hands over what it can, without
 // blocking on the connection. After nil, the same goroutine soon calls Await,
 // for this call or another, and as long as it waits it may read for others.
@@ -158,7 +162,10 @@ func (d *Driver) Check() bool {
 func (d *Driver) Submit(call *Call) error {
 	c := &d.c
 	err := call.prepare(d)
-	head := call.appendHead()
+	// Before the lock is taken: it takes longer than what is done with it, and many
+	// callers submit at the same time, while one hands out responses.
+	var room [usualHead]byte
+	head := wire.AppendRequestHead(room[:0], &call.Request)
 	c.mu.Lock()
 	if err == nil {
 		err = d.refusal()
@@ -179,13 +186,12 @@ func (d *Driver) Submit(call *Call) error {
 		c.mu.Unlock()
 		return nil
 	}
-	body := d.begin(call, *head)
+	body := d.begin(call, head)
 	hold := call.More && c.send == sendReady
 	lead := !d.sendBusy && !hold
 	d.sendBusy = d.sendBusy || lead
 	together := d.overlap
 	c.mu.Unlock()
-	headBuffers.Put(head)
 	closeBody(body)
 	if lead {
 		if together {

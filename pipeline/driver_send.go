@@ -3,33 +3,12 @@ package pipeline
 import (
 	"errors"
 	"io"
-	"sync"
-
-	"github.com/httppipe/httppipe/wire"
 )
 
 // The sending half of a Driver. A caller that submits serialises its request
 // behind what is there already. If nobody owns the sending half it takes it, and
 // hands over everything in one write: its own request, and those of the callers
 // who have come meanwhile. What has to wait is left to a goroutine.
-
-// usualHead is what the head of a request takes at the most, usually.
-const usualHead = 512
-
-// headBuffers are *[]byte, each for the head of one request that is being submitted.
-var headBuffers sync.Pool
-
-// appendHead returns a buffer with the head of call. It is made before c.mu is
-// taken: to serialise takes longer than all that is done with the lock held, and many
-// callers submit at the same time, while one hands out responses.
-func (call *Call) appendHead() *[]byte {
-	b, ok := headBuffers.Get().(*[]byte)
-	if !ok {
-		b = new(make([]byte, 0, usualHead))
-	}
-	*b = wire.AppendRequestHead((*b)[:0], &call.Request)
-	return b
-}
 
 // begin serialises call, whose head may be there as octets; c.mu is held, and the
 // sending half is ready. It returns a Body that is no longer needed.
