@@ -15,6 +15,7 @@ import (
 type contention struct {
 	services [10]busyService // with 1, 2 or 3, 4 to 7, ... busy connections
 	seen     int             // of all of them
+	enough   int             // more busy connections are of no use; 0: not known
 }
 
 // A busyService is the mean of the services that were seen while about as many
@@ -32,6 +33,9 @@ const (
 
 	// contentionValid is how many services may have been seen since by others.
 	contentionValid = 1 << 16
+
+	// contentionEvery is how many services are seen until it is judged anew.
+	contentionEvery = 16
 )
 
 // learn takes note of a service that was seen while so many connections were busy.
@@ -41,20 +45,31 @@ func (c *contention) learn(busy int, service time.Duration) {
 	s.seen = min(s.seen+1, contentionMemory)
 	s.last = c.seen
 	s.mean += (service - s.mean) / time.Duration(s.seen)
+	if c.seen%contentionEvery == 0 {
+		c.judge()
+	}
 }
 
-// beyond reports whether so many busy connections are more than are of use: with
-// fewer, each service was shorter by three quarters of their ratio at least.
-func (c *contention) beyond(busy int) bool {
-	for few := range bits.Len(uint(max(busy, 1) - 1)) {
-		for many := few + 1; many < len(c.services) && c.known(few); many++ {
+// judge finds the fewest connections that are enough: with more of them, each service
+// was longer by three quarters of their ratio at least. Where services are long that is
+// not worth a guess, as they take more than any write.
+func (c *contention) judge() {
+	c.enough = 0
+	for few := range c.services {
+		if !c.known(few) || c.services[few].mean > minQueue {
+			continue
+		}
+		for many := few + 1; many < len(c.services); many++ {
 			if c.known(many) && c.services[many].mean > c.services[few].mean*3/4<<(many-few) {
-				return true
+				c.enough = 1 << few
+				return
 			}
 		}
 	}
-	return false
 }
+
+// beyond reports whether so many busy connections are more than are of use.
+func (c *contention) beyond(busy int) bool { return c.enough > 0 && busy > c.enough }
 
 // known reports whether the i-th service can be judged by.
 func (c *contention) known(i int) bool {

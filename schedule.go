@@ -19,7 +19,7 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 		return p.chooseIdle(true, x.fresh)
 	}
 	if p.contended() {
-		if c := p.chooseFullest(x, p.packed(), now); c != nil || p.bindsLate(x, now) {
+		if c := p.chooseFullest(x, p.packed(), now); c != nil {
 			return c
 		}
 	}
