@@ -85,13 +85,12 @@ type knowledge struct {
 	known   bool          // there was an answer
 	service time.Duration // mean of the services seen, very long ones cut off
 	seen    int           // how many services were seen, up to serviceMemory
-	contest contention    // does the service grow with the connections?
 	unseen  int           // answers since a request was last sent behind another
 	usual   time.Duration // 19 of 20 answers come less than that after they are due
 	tail    float64       // share of late answers
 	excess  time.Duration // how long after they were due these came, smoothed
 	credit  float64       // rescues that have been paid for
-	lag     time.Duration // how late this process is itself when a timer fires, smoothed
+	lag     time.Duration // how late this process is itself, smoothed
 
 	strikes  int           // see maxStrikes
 	accused  bool          // a pair was silent: how long does one alone take?
@@ -137,9 +136,8 @@ func (k *knowledge) convict(now time.Time) {
 func (k *knowledge) canPipeline(now time.Time) bool { return now.After(k.serial) }
 
 // answered takes note of an answer that came took after its request was assigned,
-// and gap after the answer before it, or after the assignment if there was none,
-// with so many connections busy.
-func (k *knowledge) answered(took, gap time.Duration, busy int) {
+// and gap after the answer before it, or after the assignment if there was none.
+func (k *knowledge) answered(took, gap time.Duration) {
 	if gap >= took && (k.rtt == 0 || took < k.rtt) {
 		k.rtt = took // it was alone
 	}
@@ -153,7 +151,7 @@ func (k *knowledge) answered(took, gap time.Duration, busy int) {
 		k.known, k.usual = true, unknownUsual
 	}
 	if gap <= took-k.rtt {
-		k.learnService(gap, busy)
+		k.learnService(gap)
 	}
 	k.learnTail(served)
 	// One that took very long says no more than one that took a little too long:
@@ -167,8 +165,8 @@ func (k *knowledge) answered(took, gap time.Duration, busy int) {
 	}
 }
 
-// learnService takes note of a service that was seen with so many connections busy.
-func (k *knowledge) learnService(service time.Duration, busy int) {
+// learnService takes note of a service that was seen.
+func (k *knowledge) learnService(service time.Duration) {
 	if k.seen < serviceMemory {
 		k.seen++
 	}
@@ -176,7 +174,6 @@ func (k *knowledge) learnService(service time.Duration, busy int) {
 		service = min(service, max(k.usual, 2*k.service))
 	}
 	k.service += (service - k.service) / time.Duration(k.seen)
-	k.contest.learn(busy, service)
 }
 
 // learnTail takes note of whether an answer was late; others who waited behind it
@@ -198,8 +195,9 @@ func (k *knowledge) patience() time.Duration {
 	return max(minPatience, 3*k.usual, 4*k.lag)
 }
 
-// learnLag takes note of how late a timer of ours has fired. What takes as long is
-// none of the origin's doing, and no connection makes it shorter.
+// learnLag takes note of how late a timer of ours has fired, or how long others ran
+// before a request could leave. What takes as long is none of the origin's doing, and no
+// connection makes it shorter.
 func (k *knowledge) learnLag(lag time.Duration) {
 	k.lag += (min(lag, maxLag) - k.lag) / 8
 }
@@ -287,7 +285,10 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 	if c.ended || x.call.Response.StatusCode == 0 {
 		return // it was lost, or nobody wanted the answer
 	}
-	p.known.answered(took, gap, p.busy)
+	p.known.answered(took, gap)
+	if x.call.Yielded > 0 {
+		p.known.learnLag(x.call.Yielded)
+	}
 	if x.call.Complete() {
 		c.keep.heed(c.gone, &x.call.Response)
 	}

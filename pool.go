@@ -51,7 +51,6 @@ type place struct {
 	mu        sync.Mutex
 	forgotten bool // no longer in pool.places
 	conns     []*conn
-	busy      int           // connections with something in flight
 	alts      []altConn     // connections of other protocols
 	shared    exchangeQueue // waiting for a connection, or a place in one
 	alone     exchangeQueue // waiting for a connection of their own
@@ -202,7 +201,7 @@ func (p *place) ask(x *exchange, now time.Time) *conn {
 	if queue.first == nil {
 		if c := p.choose(x, now); c != nil {
 			p.assign(x, c, now)
-			if c.inFlight > p.packed() {
+			if c.inFlight > p.known.packed() {
 				p.provide(now)
 			}
 			return c
@@ -231,9 +230,7 @@ func (p *place) assign(x *exchange, c *conn, now time.Time) {
 		c.turn = now
 		x.idleTime = p.t.pool.notIdle(c, now)
 	}
-	if c.inFlight++; c.inFlight == 1 {
-		p.busy++
-	}
+	c.inFlight++
 	if n := len(c.line); n > 0 {
 		c.line[n-1].followed = true
 	}
@@ -373,9 +370,7 @@ func (c *conn) left(call *pipeline.Call) {
 
 // leave takes the i-th exchange off c; p.mu is held.
 func (p *place) leave(c *conn, i int, now time.Time) {
-	if c.inFlight--; c.inFlight == 0 {
-		p.busy--
-	}
+	c.inFlight--
 	c.line = slices.Delete(c.line, i, i+1)
 	if c.inFlight == 0 && !c.ended {
 		c.exclusive = false

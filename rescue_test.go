@@ -37,3 +37,19 @@ func TestRescueSparesTheHead(t *testing.T) {
 	require.Equal(t, []*exchange{exchanges[0], exchanges[2]}, rescued)
 	require.Empty(t, p.rescue(began.Add(time.Minute)), "they are on their way already")
 }
+
+// A connection that is about to close, and was never proved, is none that others may
+// wait for.
+func TestConnectionThatClosesHoldsBackNoDial(t *testing.T) {
+	now := time.Now()
+	p := &place{t: new(Transport)}
+	p.known.known, p.known.rtt, p.known.service, p.known.usual = true, time.Millisecond, 50*time.Microsecond, time.Millisecond
+	r := &route{addr: "o"}
+	late := &conn{place: p, d: new(headDriver), proof: proofOpen, origin: r.addr}
+	p.conns = []*conn{late, {place: p, d: new(headDriver), proof: proofPair, closing: true, reused: true}}
+	p.assign(&exchange{out: &outgoing{shareable: true}, route: r}, late, now.Add(-10*time.Second))
+	x := &exchange{out: &outgoing{shareable: true}, route: r, arrived: now, since: now, waiting: true}
+	p.shared.push(x)
+	require.Nil(t, p.choose(x, now))
+	require.Equal(t, 1, p.needed(now))
+}

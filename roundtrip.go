@@ -182,7 +182,7 @@ func (rt *roundTrip) run(req *http.Request) (resp *http.Response, err error) {
 			if !again {
 				return resp, err
 			}
-			x = new(exchange)
+			x = &exchange{fresh: x.fresh, solo: x.solo}
 			continue
 		}
 		rt.traceGotConn(x)

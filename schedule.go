@@ -12,16 +12,10 @@ import (
 // for themselves, and each write carries many requests; but nobody is sent behind
 // others where it would wait long. A connection whose head takes longer than usual
 // gets nothing: what is queued behind an answer that turns out slow is lost, so
-// requests are bound late. Where more connections are of no use, the fullest is
-// chosen, until fewer are busy.
+// requests are bound late.
 func (p *place) choose(x *exchange, now time.Time) *conn {
 	if !x.shares() {
 		return p.chooseIdle(true, x.fresh)
-	}
-	if p.contended() {
-		if c := p.chooseFullest(x, p.packed(), now); c != nil {
-			return c
-		}
 	}
 	packed, most := p.known.packed(), p.known.crowded()
 	if p.full() {
@@ -51,30 +45,6 @@ func (p *place) chooseEmptiest(x *exchange, depth int, now time.Time) (best *con
 	return best
 }
 
-// chooseFullest returns the connection with the most in flight that x can join, if
-// that is less than depth.
-func (p *place) chooseFullest(x *exchange, depth int, now time.Time) (best *conn) {
-	for _, c := range p.conns {
-		if (best == nil || c.inFlight > best.inFlight) && c.inFlight < depth && p.canJoin(c, x, now) {
-			best = c
-		}
-	}
-	return best
-}
-
-// contended reports whether more connections are busy than are of use, and there could
-// be yet more.
-func (p *place) contended() bool { return !p.full() && p.known.contest.beyond(p.busy) }
-
-// packed is how many requests may be in flight on a connection while there could be
-// more: as many as can be rescued, if another would not answer sooner.
-func (p *place) packed() int {
-	if p.contended() {
-		return min(p.t.depth(), p.known.rescuable())
-	}
-	return min(p.t.depth(), p.known.packed())
-}
-
 // chooseIdle returns the idle connection used last, or nil. fresh asks for one that
 // was never used.
 func (p *place) chooseIdle(alone, fresh bool) *conn {
@@ -102,10 +72,15 @@ func (p *place) awaitsPartner(x *exchange, c *conn, now time.Time) bool {
 
 // canJoin reports whether x may be sent behind what is in flight on c.
 func (p *place) canJoin(c *conn, x *exchange, now time.Time) bool {
+	return p.hasPlace(c, x, now) && (p.waits(c, now) <= p.known.usual || c.unwanted())
+}
+
+// hasPlace reports whether x may be sent behind what is in flight on c, if that is
+// answered in time.
+func (p *place) hasPlace(c *conn, x *exchange, now time.Time) bool {
 	return c.inFlight > 0 && !c.ended && !c.exclusive && !c.barrier && !c.closing &&
 		c.origin == x.route.addr &&
 		c.inFlight < p.depthOf(c, x, now) &&
-		(p.waits(c, now) <= p.known.usual || c.unwanted()) &&
 		!c.spent() && !(x.out.vouched && c.streams()) &&
 		c.d.Usable()
 }
@@ -158,7 +133,7 @@ const unprovenConns = 2
 // needed is how many dials should be under way for those who wait, and so that fewer
 // are crowded. p.mu is held.
 func (p *place) needed(now time.Time) int {
-	packed := p.packed()
+	packed := min(p.t.depth(), p.known.packed())
 	alone, shared := p.alone.len(), p.shared.len()
 	switch {
 	case p.chooseIdle(false, false) != nil:
@@ -174,7 +149,7 @@ func (p *place) needed(now time.Time) int {
 	}
 	sharing, late := p.sharing(now)
 	switch {
-	case p.bindsLate(p.shared.first, now):
+	case p.bindsLate(now):
 		return alone
 	case sharing == 0:
 		return alone + 1 // prove an unknown origin first
@@ -196,14 +171,12 @@ func (p *place) crowded(packed int, now time.Time) bool {
 	return slices.ContainsFunc(p.conns, func(c *conn) bool { return c.inFlight > packed+packed/2 && !p.late(c, now) })
 }
 
-// bindsLate reports whether there is a connection with room for x, which only waits to
-// see whether its head is late.
-func (p *place) bindsLate(x *exchange, now time.Time) bool {
-	packed := p.packed()
+// bindsLate reports whether there is a connection with room for those who wait, who
+// only wait to see whether its head is late.
+func (p *place) bindsLate(now time.Time) bool {
+	x, packed := p.shared.first, p.known.packed()
 	return x != nil && slices.ContainsFunc(p.conns, func(c *conn) bool {
-		return c.inFlight > 0 && c.inFlight < packed && c.inFlight < p.depthOf(c, x, now) &&
-			!c.exclusive && !c.closing && !c.spent() && !p.late(c, now) &&
-			c.origin == x.route.addr && c.d.Usable()
+		return c.inFlight < packed && !p.late(c, now) && p.hasPlace(c, x, now)
 	})
 }
 
@@ -211,7 +184,7 @@ func (p *place) bindsLate(x *exchange, now time.Time) bool {
 // late head.
 func (p *place) sharing(now time.Time) (all, late int) {
 	for _, c := range p.conns {
-		if c.exclusive {
+		if c.exclusive || c.closing {
 			continue
 		}
 		all++
@@ -226,7 +199,7 @@ func (p *place) sharing(now time.Time) (all, late int) {
 // by more when they have.
 func (p *place) unproven(now time.Time) (n int) {
 	for _, c := range p.conns {
-		if !c.exclusive && c.proof != proofOpen && !p.late(c, now) {
+		if !c.exclusive && !c.closing && c.proof != proofOpen && !p.late(c, now) {
 			n++
 		}
 	}

@@ -12,7 +12,6 @@ import (
 // whoever has waited longest.
 type plainPolicy struct {
 	w       *workload
-	handle  handler
 	rng     *rand.Rand
 	now     time.Duration
 	end     time.Duration
@@ -55,7 +54,7 @@ const plainIdleTimeout = 90 * time.Second
 
 // plain runs w for the time of end, as net/http does it.
 func (w *workload) plain(seed uint64, end time.Duration) outcome {
-	s := &plainPolicy{w: w, handle: w.handler(), end: end, origins: make([]plainOrigin, max(1, len(w.rates)))}
+	s := &plainPolicy{w: w, end: end, origins: make([]plainOrigin, max(1, len(w.rates)))}
 	s.rng = rand.New(rand.NewPCG(seed, 1<<32))
 	for _, d := range w.demands(seed, end) {
 		s.at(d.at, func() { s.ask(d) })
@@ -116,7 +115,7 @@ func (s *plainPolicy) free(origin int) {
 
 func (s *plainPolicy) send(d demand) {
 	s.out.copies++
-	s.at(s.handle(d.origin, s.now+s.w.rtt/2, d.service)+s.w.rtt/2, func() {
+	s.at(s.now+s.w.rtt+d.service, func() {
 		took := s.now - d.at
 		s.out.answer(s.w, d.at, took, d.service)
 		s.free(d.origin)

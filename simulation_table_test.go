@@ -62,8 +62,8 @@ var workloads = []struct {
 		callers: 64}, 5, 1.15, 1.2, .015},
 	{workload{name: "near, 64 callers, 2 ms", rtt: near, service: lognormal(2*time.Millisecond, .3),
 		callers: 64}, 3, 1.05, 1.1, 0},
-	{workload{name: "near, 256 callers, 10 µs on one thread", rtt: near, service: lognormal(10*time.Microsecond, .3), thread: true,
-		callers: 256}, 3, 1.05, .2, 0},
+	{workload{name: "near, 2400/s, 20 µs, 17 % 50 ms", rtt: near,
+		service: mixed(lognormal(20*time.Microsecond, .3), lognormal(50*time.Millisecond, .3), 17), rates: []float64{2400}}, 5, 1.1, 1.1, .01},
 }
 
 // What the scheduler makes of requests, in comparison with what net/http does with

@@ -21,14 +21,13 @@ import (
 // A simulation runs the scheduler of a Transport, and no other part of it, on one
 // goroutine and in virtual time. It replays exactly.
 type simulation struct {
-	w      *workload
-	t      *Transport
-	handle handler
-	rng    *rand.Rand
-	began  time.Time
-	end    time.Duration
-	wake   chan struct{}
-	timer  *time.Timer
+	w     *workload
+	t     *Transport
+	rng   *rand.Rand
+	began time.Time
+	end   time.Duration
+	wake  chan struct{}
+	timer *time.Timer
 
 	demands []demand // that are still to come
 	events  eventHeap
@@ -79,7 +78,7 @@ func (s *simulation) at(t time.Time, do func()) {
 // simulate runs w for the time of end, as a Transport does it.
 func (w *workload) simulate(t *testing.T, seed uint64, end time.Duration) (out outcome) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &simulation{w: w, handle: w.handler(), began: time.Now(), end: end, wake: make(chan struct{}, 1)}
+		s := &simulation{w: w, began: time.Now(), end: end, wake: make(chan struct{}, 1)}
 		s.rng = rand.New(rand.NewPCG(seed, 1<<32))
 		s.timer = time.NewTimer(0)
 		s.t = &Transport{MaxConnsPerHost: w.limit, MaxIdleConnsPerHost: 1 << 20, IdleConnTimeout: 90 * time.Second}
@@ -217,12 +216,12 @@ func (s *simulation) send(r *simRequest) {
 	p.mu.Unlock()
 }
 
-// A simDriver is a connection to a server that handles one request at a time on it.
+// A simDriver is a connection to a server that handles one request at a time.
 type simDriver struct {
 	s      *simulation
 	c      *conn
 	hooks  pipeline.Hooks
-	free   time.Duration // when the server has handled all that it was sent
+	free   time.Time // when the server has handled all that it was sent
 	calls  []*simCall
 	closed bool
 }
@@ -247,9 +246,12 @@ func (d *simDriver) send(r *simRequest) {
 	call := &simCall{r: r, x: r.x}
 	call.x.inPipe.Store(true)
 	d.calls = append(d.calls, call)
-	received := time.Since(s.began) + s.w.rtt/2
-	d.free = s.handle(r.origin, max(received, d.free), r.service)
-	s.at(s.began.Add(d.free+s.w.rtt/2), func() { d.answer(call) })
+	received := time.Now().Add(s.w.rtt / 2)
+	if d.free.Before(received) {
+		d.free = received
+	}
+	d.free = d.free.Add(r.service)
+	s.at(d.free.Add(s.w.rtt/2), func() { d.answer(call) })
 }
 
 func (d *simDriver) answer(call *simCall) {

@@ -8,7 +8,7 @@ import (
 )
 
 // A workload is what a simulation asks of origins that handle one request at a time
-// on each connection, and any number of connections; or one request in all.
+// on each connection, and any number of connections.
 type workload struct {
 	name    string
 	rtt     time.Duration
@@ -17,7 +17,6 @@ type workload struct {
 	rates   []float64 // requests/s to each origin, at random times
 	callers int       // in place of rates: so many, each with one request at a time
 	limit   int       // connections per origin; 0 for no limit
-	thread  bool      // the origin handles one request at a time, whichever connection it is on
 }
 
 // dialTime is how long a connection takes.
@@ -30,22 +29,6 @@ func (w *workload) dialTime() time.Duration {
 
 // A service draws how long an origin takes for a request.
 type service func(*rand.Rand) time.Duration
-
-// A handler says when an origin has served a request that takes so long, and that it
-// could begin with at that time.
-type handler func(origin int, from, service time.Duration) time.Duration
-
-// handler of one run.
-func (w *workload) handler() handler {
-	free := make([]time.Duration, max(1, len(w.rates)))
-	return func(origin int, from, service time.Duration) time.Duration {
-		if w.thread {
-			from = max(from, free[origin])
-			free[origin] = from + service
-		}
-		return from + service
-	}
-}
 
 // A demand is one request of a workload.
 type demand struct {

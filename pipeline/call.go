@@ -68,6 +68,11 @@ type Call struct {
 	// sent in full. It may still be false when the response has come.
 	Sent bool
 
+	// Yielded is how long other goroutines ran, that more requests could join this one
+	// in its write, before it left: about how late this process is itself. Submit sets
+	// it, for one of each write at the most, before the request can be answered.
+	Yielded time.Duration
+
 	// Final says that Await has returned the final response.
 	Final bool
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/httppipe/httppipe/wire"
 )
@@ -195,11 +196,18 @@ func (d *Driver) Submit(call *Call) error {
 	closeBody(body)
 	if lead {
 		if together {
-			runtime.Gosched() // callers that are runnable now join this write
+			call.Yielded = yield() // callers that are runnable now join this write
 		}
 		d.sendOn(false, call)
 	}
 	return nil
+}
+
+// yield lets other goroutines run, and returns how long they did.
+func yield() time.Duration {
+	before := time.Now()
+	runtime.Gosched()
+	return time.Since(before)
 }
 
 // wait has call wait until the content before it is sent; c.mu is held.

@@ -127,6 +127,7 @@ func (d *Driver) handOut(own *Call) (more bool) {
 			return d.starved(own)
 		}
 		if dropping {
+			own.told.settle() // the same, if its content ends the connection
 			if !d.drop(call) {
 				return d.starved(own)
 			}
@@ -147,6 +148,7 @@ func (d *Driver) handOut(own *Call) (more bool) {
 			err = d.answer(call, head, own)
 		}
 		if err != nil {
+			own.told.settle() // to end the connection runs code of others
 			d.fail(err, true)
 			return false
 		}
@@ -182,6 +184,7 @@ func (d *Driver) starved(own *Call) (more bool) {
 		return false
 	}
 	if c.rcv.err != nil {
+		own.told.settle()
 		d.fail(d.endOfInput(), true)
 		return false
 	}
@@ -304,6 +307,10 @@ func (d *Driver) tell(call *Call, wanted bool, own *Call, out outcome) {
 	} else if wanted {
 		own.told.add(call)
 	}
+	if len(out.behind) == 0 && out.end == nil {
+		return
+	}
+	own.told.settle() // what follows runs code of others
 	d.settle(out.behind)
 	if out.end != nil {
 		d.fail(out.end, out.blame)

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"net"
 	"runtime"
 	"strings"
 	"sync"
@@ -70,6 +71,7 @@ func TestCallersAreWokenWhenAllThatArrivedIsHandedOut(t *testing.T) {
 		}
 		for _, j := range calls {
 			require.NoError(t, j.submit())
+			synctest.Wait() // /a's caller reads
 		}
 		r.origin.WantRequests("GET /a", "GET /b", "GET /c")
 		r.origin.Send(answerWith("A") + answerWith("B") + answerWith("C"))
@@ -78,6 +80,32 @@ func TestCallersAreWokenWhenAllThatArrivedIsHandedOut(t *testing.T) {
 		}
 		require.Equal(t, []bool{false, false, false}, settled)
 	})
+}
+
+// Who hands over a write is told how long it let others run before. Now and then the
+// runtime lets nobody run.
+func TestYieldedIsHowLongOthersRan(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that Gosched runs all others
+	r := newRig(t, pipetest.TCP())
+	a, b := r.get("/a"), r.get("/b")
+	r.origin.WantRequests("GET /a", "GET /b")
+	require.Zero(t, a.Yielded, "nobody was to be expected")
+	r.eventually(func() bool {
+		c := r.job("GET", "/c")
+		ran := make(chan time.Duration, 1)
+		go func() {
+			began := time.Now()
+			for time.Since(began) < 2*time.Millisecond {
+			}
+			ran <- time.Since(began)
+		}()
+		require.NoError(t, r.Submit(&c.Call))
+		go c.await()
+		return c.Yielded >= <-ran
+	}, "a request has yielded for as long as others ran")
+	r.Close()
+	a.wantFailure(net.ErrClosed)
+	b.wantFailure(net.ErrClosed)
 }
 
 // countWrites counts the lines that Options.Trace is told about octets sent.
