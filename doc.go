@@ -68,9 +68,10 @@
 // so does one of up to 64 KiB that is not read within 5 ms while others wait behind
 // it, or larger, while such a request does. A Transport holds at most 16 MiB
 // ([pipeline.DefaultMemory]) of such contents, not counting those of less than 1 KiB,
-// and uses their memory again when they were read to the end or closed. All other content is read from the connection, straight
-// into the memory of its reader. A busy connection receives into 64 KiB, an idle one
-// into 4 KiB; only a response head may take more.
+// and uses their memory again when they were read to the end or closed. All other
+// content is read from the connection, straight into the memory of its reader. A busy
+// connection receives into 64 KiB, an idle one into 4 KiB; only a response head may
+// take more.
 //
 // # Limitations
 //
