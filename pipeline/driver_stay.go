@@ -48,7 +48,7 @@ func (d *Driver) holdOn(call *Call) (gone []*Call) {
 	if b.idle++; d.consumed > d.patience.consumed {
 		b.idle = 0
 	}
-	if b.idle*int(stayTick) >= int(stayWait) {
+	if b.idle >= int(stayWait/stayTick) {
 		return d.takeAllBehind()
 	}
 	d.beginMoving(call)
