@@ -53,3 +53,21 @@ func TestConnectionThatClosesHoldsBackNoDial(t *testing.T) {
 	require.Nil(t, p.choose(x, now))
 	require.Equal(t, 1, p.needed(now))
 }
+
+// With more callers than the machine has time for, answers wait for this process: more
+// connections would not bring them sooner.
+func TestHowLongRequestsGiveWayIsTakenForLateness(t *testing.T) {
+	now := time.Now()
+	p := &place{t: new(Transport)}
+	c := &conn{place: p, d: new(headDriver), proof: proofOpen}
+	for range 32 {
+		x := &exchange{out: &outgoing{shareable: true}, route: new(route)}
+		p.assign(x, c, now)
+		x.call.Yielded = 4 * time.Millisecond
+		x.call.Response.StatusCode = 200
+		p.learnAnswer(c, x, now.Add(time.Millisecond))
+		p.leave(c, 0, now.Add(time.Millisecond))
+	}
+	require.InDelta(t, 4*time.Millisecond, p.known.lag, float64(time.Millisecond)/8)
+	require.Greater(t, p.known.queue(), 8*time.Millisecond)
+}

@@ -82,6 +82,36 @@ func TestCallersAreWokenWhenAllThatArrivedIsHandedOut(t *testing.T) {
 	})
 }
 
+// A bodyThatWaits is closed when a job is done.
+type bodyThatWaits struct {
+	*testBody
+	until *job
+}
+
+func (b bodyThatWaits) Close() error {
+	<-b.until.done
+	return b.testBody.Close()
+}
+
+// Whoever has its answer does not wait for the bodies of others to be closed, when the
+// octets after that answer end the connection: one may wait for it.
+func TestAnsweredCallIsToldBeforeBodiesAreClosed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		a := r.get("/a")
+		synctest.Wait() // a's caller reads
+		b := r.get("/b")
+		c := r.put("/c", "", chunkedBody, withBody(nil), func(j *job) { j.Body = bodyThatWaits{j.body, b} })
+		r.origin.WantRequests("GET /a", "GET /b", "PUT /c")
+		synctest.Wait()
+		r.origin.Send(answerWith("A") + answerWith("B") + "nonsense\r\n\r\n")
+		a.wantContent("A")
+		b.wantContent("B")
+		<-c.done
+		require.Error(t, c.err)
+	})
+}
+
 // Who hands over a write is told how long it let others run before. Now and then the
 // runtime lets nobody run.
 func TestYieldedIsHowLongOthersRan(t *testing.T) {

@@ -77,7 +77,7 @@ func between(old, text string) (string, error) {
 // digest is what stands between the markers.
 func (r *run) digest() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Measured on %s with `%s`: %s.\n", r.Begin.Format(time.DateOnly), r.Command, r.Machine)
+	fmt.Fprintf(&b, "Measured on %s with `cd bench && %s`: %s.\n", r.Begin.Format(time.DateOnly), r.Command, r.Machine)
 	fmt.Fprintf(&b, "%s\nRatios are medians of ratios in the same round, with their range; [%s/speed.md](%[2]s/speed.md) has everything.\n\n",
 		report.Foreign(r.rows), docsDir)
 	fmt.Fprintf(&b, "![Client CPU per request, relative to net/http](%s/cost.svg)\n\n", docsDir)
