@@ -1,6 +1,7 @@
 package httppipe
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -31,7 +32,7 @@ func (p *place) tick(now time.Time) {
 	if p.shared.first == nil && p.alone.first == nil && !p.behind() {
 		return
 	}
-	wait := p.untilLate(now)
+	wait := p.untilLook(now)
 	if p.ticking && (!now.Add(wait).Before(p.tickAt) || !p.timer.Stop()) {
 		return // it comes early enough, or is coming
 	}
@@ -44,19 +45,34 @@ func (p *place) tick(now time.Time) {
 	}
 }
 
-// untilLate is how long to wait for the next look: until a head becomes late, if it
-// stays the head, and not longer than that would take anew; or until somebody has
-// waited long enough to join an unproven pair. p.mu is held.
-func (p *place) untilLate(now time.Time) time.Duration {
-	wait := p.known.patience()
-	if p.shared.first != nil {
-		wait = min(wait, p.known.pairPause())
+// untilLook is how long to wait for the next look: until a head becomes late, if it
+// stays the head, and not longer than that would take anew; until somebody has waited
+// long enough to join an unproven pair; or until the next dial may be tried. What
+// cannot be foreseen is looked at again and again, less often the longer it lasts.
+// p.mu is held.
+func (p *place) untilLook(now time.Time) time.Duration {
+	patience := p.known.patience()
+	wait := time.Duration(math.MaxInt64)
+	again := func(waited time.Duration) { wait = min(wait, max(patience, waited/8)) }
+	for _, q := range []*exchangeQueue{&p.alone, &p.shared} {
+		if q.first != nil {
+			again(now.Sub(q.first.since))
+		}
+	}
+	if x := p.shared.first; x != nil {
+		if left := p.known.pairPause() - now.Sub(x.since); left > 0 {
+			wait = min(wait, left)
+		}
+	}
+	if left := p.known.dialAfter.Sub(now); left > 0 {
+		wait = min(wait, left)
 	}
 	for _, c := range p.conns {
 		if c.inFlight == 0 {
 			continue
 		}
-		if left := p.known.patience() - p.waits(c, now); left >= 0 {
+		again(p.waits(c, now))
+		if left := patience - p.waits(c, now); left >= 0 {
 			wait = min(wait, left)
 		}
 	}

@@ -71,3 +71,23 @@ func TestHowLongRequestsGiveWayIsTakenForLateness(t *testing.T) {
 	require.InDelta(t, 4*time.Millisecond, p.known.lag, float64(time.Millisecond)/8)
 	require.Greater(t, p.known.queue(), 8*time.Millisecond)
 }
+
+// While a request waited behind a response without end, the Transport looked at it a
+// thousand times a second.
+func TestLongWaitTakesFewLooks(t *testing.T) {
+	began := time.Now()
+	head, waiting := new(exchange), &exchange{waiting: true, arrived: began, since: began}
+	c := &conn{inFlight: 1, line: []*exchange{head}, turn: began}
+	head.assigned = began
+	p := &place{t: &Transport{MaxConnsPerHost: 1}, conns: []*conn{c}}
+	p.shared.push(waiting)
+	looks, longest := 0, time.Duration(0)
+	for now := began; now.Sub(began) < time.Hour; looks++ {
+		wait := p.untilLook(now)
+		require.LessOrEqual(t, wait, max(p.known.patience(), now.Sub(began)/8))
+		longest = max(longest, wait)
+		now = now.Add(wait)
+	}
+	require.Less(t, looks, 150)
+	require.Greater(t, longest, time.Minute)
+}
