@@ -155,6 +155,7 @@ func TestClosedContentGivesAllPiecesBack(t *testing.T) {
 		bound.wantContent("bound")
 		require.NotEmpty(t, a.Call.body.rest)
 		require.NoError(t, a.Close())
+		synctest.Wait() // for who moves it
 		require.Zero(t, a.Call.body.mem)
 		require.Empty(t, a.Call.body.rest)
 	})

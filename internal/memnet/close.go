@@ -79,7 +79,8 @@ func (c *Conn) close(abort bool) error {
 	if c.closed {
 		return c.opError("close", net.ErrClosed)
 	}
-	c.settleLocked(time.Now())
+	now := time.Now()
+	c.settleLocked(now)
 	c.closed = true
 	c.readDeadline.stop()
 	c.writeDeadline.stop()
@@ -90,16 +91,17 @@ func (c *Conn) close(abort bool) error {
 		c.rejectFlyingLocked()
 	}
 	c.in.dropArrived()
-	c.in.dropFlying()
+	c.in.dropFlying(now)
 	c.link.changed.Broadcast()
 	return nil
 }
 
 // abortLocked resets the peer.
 func (c *Conn) abortLocked() {
-	c.peer.settleLocked(time.Now()) // what has arrived is not lost
+	now := time.Now()
+	c.peer.settleLocked(now) // what has arrived is not lost
 	if !c.link.cut {
-		c.peer.in.dropFlying()
+		c.peer.in.dropFlying(now)
 	}
 	c.peer.resetLocked(c.link.latency)
 }

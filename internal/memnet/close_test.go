@@ -165,6 +165,16 @@ func TestResetWithLatency(t *testing.T) {
 			require.ErrorIs(t, readErr(t, client), syscall.ECONNRESET)
 			require.Equal(t, 2500*time.Millisecond, time.Since(start))
 		},
+		"the end behind lost octets is lost as well": func(t *testing.T, client, server *Conn) {
+			mustWrite(t, server, "kept")
+			time.Sleep(time.Second / 2)
+			mustWrite(t, server, "lost")
+			require.NoError(t, server.CloseWrite())
+			time.Sleep(time.Second / 2)
+			require.NoError(t, server.Reset())
+			mustRead(t, client, "kept")
+			require.ErrorIs(t, readErr(t, client), syscall.ECONNRESET)
+		},
 		"until the reset arrives writing goes on": func(t *testing.T, client, server *Conn) {
 			require.NoError(t, server.Reset())
 			mustWrite(t, client, "x")

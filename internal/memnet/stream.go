@@ -57,8 +57,9 @@ func (s *stream) ended(now time.Time) bool {
 	return s.fin && len(s.flying) == 0 && !now.Before(s.finArrive)
 }
 
-// dropFlying loses the octets that have not arrived.
-func (s *stream) dropFlying() {
+// dropFlying loses the octets that have not arrived, and the end behind them.
+func (s *stream) dropFlying(now time.Time) {
+	s.fin = s.ended(now)
 	for _, seg := range s.flying {
 		s.held -= len(seg.octets)
 	}

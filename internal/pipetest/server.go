@@ -103,8 +103,8 @@ func (s *Server) ResetAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.open {
+		resetConn(c.nc) // before it stops, which would end it in good order
 		c.stop()
-		resetConn(c.nc)
 	}
 }
 
