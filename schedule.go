@@ -70,9 +70,10 @@ func (p *place) awaitsPartner(x *exchange, c *conn, now time.Time) bool {
 		(p.shared.first == nil || p.shared.first == x && p.shared.last == x)
 }
 
-// canJoin reports whether x may be sent behind what is in flight on c.
+// canJoin reports whether x may be sent behind what is in flight on c: if that is
+// answered in time, or if nobody wants it any more and there can be no other connection.
 func (p *place) canJoin(c *conn, x *exchange, now time.Time) bool {
-	return p.hasPlace(c, x, now) && (p.waits(c, now) <= p.known.usual || c.unwanted())
+	return p.hasPlace(c, x, now) && (p.waits(c, now) <= p.known.usual || p.full() && c.unwanted())
 }
 
 // hasPlace reports whether x may be sent behind what is in flight on c, if that is
