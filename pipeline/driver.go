@@ -41,6 +41,7 @@ type Driver struct {
 
 	// Guarded by c.mu.
 	sendBusy bool    // somebody owns the sending half
+	lost     error   // writing has failed, and its owner may not know
 	stopped  bool    // nothing more is to be sent, although writing has not failed
 	reader   *Call   // whose caller owns the receiving half
 	body     *Call   // owns the receiving half: its content is read by its caller

@@ -132,11 +132,14 @@ func (d *Driver) owes() bool {
 func (d *Driver) failBody(culprit *Call, err error) (ended bool) {
 	c := &d.c
 	c.mu.Lock()
-	stopped, closed := d.stopped, c.closed
+	stopped, closed, lost := d.stopped, c.closed, d.lost
 	d.sendBusy = stopped
 	c.mu.Unlock()
 	if stopped || closed {
 		return closed
+	}
+	if lost != nil {
+		d.failSend(lost)
 	}
 	d.endSend(ErrRetired, func(retired error) (calls []*Call) {
 		in := &d.c.inflight

@@ -98,11 +98,15 @@ func (d *Driver) Drop() {
 }
 
 // writingFailed takes note of an error that a reader was told of. If somebody owns
-// the sending half, they will find out by themselves.
+// the sending half, they look for it before they give it up: what they handed over
+// before may have been taken.
 func (d *Driver) writingFailed(err error) {
 	d.c.mu.Lock()
 	free := !d.sendBusy && !d.c.closed
 	d.sendBusy = d.sendBusy || free
+	if d.lost == nil {
+		d.lost = err
+	}
 	d.c.mu.Unlock()
 	if free {
 		d.failSend(err)

@@ -63,6 +63,9 @@ func (d *Driver) sendOn(block bool, lead *Call) {
 		switch d.nextToSend(lead, looked) {
 		case nothingToSend:
 			return
+		case failureToSend:
+			d.failSend(d.lost)
+			return
 		case lookFirst:
 			if err := d.c.surplus(); err != nil {
 				d.fail(err, true)
@@ -89,6 +92,7 @@ const (
 	lookFirst            // whether anything has arrived, before octetsToSend
 	octetsToSend
 	contentToSend
+	failureToSend // see Driver.lost, which does not change any more
 )
 
 // nextToSend finds what to send next. If it is nothing, the sending half has been
@@ -108,6 +112,8 @@ func (d *Driver) nextToSend(lead *Call, looked bool) toSend {
 	switch {
 	case c.closed:
 		return nothingToSend
+	case d.lost != nil:
+		return failureToSend
 	case c.off < len(c.out):
 		return octetsToSend
 	case len(c.next) > 0:

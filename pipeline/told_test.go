@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -34,7 +35,6 @@ func TestFailedWriteDuringContentFailsTheNextCall(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		defer theirs.Close()
-		go io.Copy(io.Discard, theirs)
 		d := NewDriver(&halfDead{Conn: ours}, nil, Hooks{})
 		defer d.Close()
 		calls := make([]*Call, 2)
@@ -44,8 +44,11 @@ func TestFailedWriteDuringContentFailsTheNextCall(t *testing.T) {
 		}
 		const length = 100_000
 		require.NoError(t, d.Submit(calls[0]))
+		_, err := io.ReadFull(theirs, make([]byte, calls[0].end)) // so that it leaves by itself
+		require.NoError(t, err)
+		go io.Copy(io.Discard, theirs)
 		go io.WriteString(theirs, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-		_, err := d.Await(t.Context(), calls[0])
+		_, err = d.Await(t.Context(), calls[0])
 		require.NoError(t, err)
 		read := make(chan error)
 		go func() {
@@ -59,5 +62,26 @@ func TestFailedWriteDuringContentFailsTheNextCall(t *testing.T) {
 		defer cancel()
 		_, err = d.Await(ctx, calls[1])
 		require.ErrorIs(t, err, errCable)
+	})
+}
+
+// A reader may be told of a failed write while the one who handed over the octets still
+// owns the sending half, and believes that they have left.
+func TestFailedWriteIsHeededByWhoOwnsTheSendingHalf(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.get("/a")
+		r.origin.WantRequests("GET /a")
+		r.origin.Send(answerWith("A"))
+		synctest.Wait()
+		r.c.mu.Lock()
+		r.sendBusy = true
+		r.c.mu.Unlock()
+		b := r.get("/b") // not sent: somebody else is to do that
+		synctest.Wait()
+		r.writingFailed(errCable)
+		r.sendOn(false, nil)
+		require.ErrorIs(t, b.wantFailure(errCable), errCable)
+		r.wantEnded()
 	})
 }
