@@ -136,8 +136,9 @@ func (k *knowledge) convict(now time.Time) {
 func (k *knowledge) canPipeline(now time.Time) bool { return now.After(k.serial) }
 
 // answered takes note of an answer that came took after its request was assigned,
-// and gap after the answer before it, or after the assignment if there was none.
-func (k *knowledge) answered(took, gap time.Duration) {
+// and gap after the answer before it, or after the assignment if there was none. If
+// it was found, because nobody was there to see it come, it came earlier than that.
+func (k *knowledge) answered(took, gap time.Duration, found bool) {
 	if gap >= took && (k.rtt == 0 || took < k.rtt) {
 		k.rtt = took // it was alone
 	}
@@ -150,10 +151,14 @@ func (k *knowledge) answered(took, gap time.Duration) {
 	if !k.known {
 		k.known, k.usual = true, unknownUsual
 	}
-	if gap <= took-k.rtt {
+	switch {
+	case gap > took-k.rtt:
+	case !found:
 		k.learnService(gap)
+	case k.seen > 0:
+		k.learnService(min(gap, k.service)) // it took no longer than that
 	}
-	k.learnTail(served)
+	k.learnTail(served, found)
 	// One that took very long says no more than one that took a little too long:
 	// the usual time goes up by 19 parts or down by one, in balance if one of 20
 	// is longer.
@@ -177,10 +182,10 @@ func (k *knowledge) learnService(service time.Duration) {
 }
 
 // learnTail takes note of whether an answer was late; others who waited behind it
-// know that.
-func (k *knowledge) learnTail(served time.Duration) {
+// know that. If it was found, this process was.
+func (k *knowledge) learnTail(served time.Duration, found bool) {
 	k.tail -= k.tail / tailMemory
-	if served > k.patience() {
+	if served > k.patience() && !found {
 		k.tail += 1. / tailMemory
 		k.excess += (served - k.excess) / 8
 	}
@@ -285,7 +290,7 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 	if c.ended || x.call.Response.StatusCode == 0 {
 		return // it was lost, or nobody wanted the answer
 	}
-	p.known.answered(took, gap)
+	p.known.answered(took, gap, x.call.Found)
 	if x.call.Yielded > 0 {
 		p.known.learnLag(x.call.Yielded)
 	}

@@ -73,6 +73,10 @@ type Call struct {
 	// it, for one of each write at the most, before the request can be answered.
 	Yielded time.Duration
 
+	// Found says that the response had arrived before somebody came to read it: how
+	// long the peer took for it is not known then.
+	Found bool
+
 	// Final says that Await has returned the final response.
 	Final bool
 

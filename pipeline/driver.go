@@ -46,6 +46,7 @@ type Driver struct {
 	reader   *Call   // whose caller owns the receiving half
 	body     *Call   // owns the receiving half: its content is read by its caller
 	backlog  []*Call // submitted while content was being sent
+	found    bool    // what reader's caller hands out had arrived before it came for it
 	early    *Call   // whose response has ended before its content was sent
 	burst    bool    // more than one call was in flight since the last time none was
 	overlap  bool    // the same, or so it was the time before

@@ -42,6 +42,7 @@ func (d *Driver) passOn() {
 func (d *Driver) read(ctx context.Context, call *Call) (ended error) {
 	c := &d.c
 	var stop func() bool
+	d.found = true
 	for d.deliver(call) {
 		if stop == nil {
 			stop = d.watch(ctx, call)
@@ -50,6 +51,7 @@ func (d *Driver) read(ctx context.Context, call *Call) (ended error) {
 			break
 		}
 		m := c.link.transfer(c.rcv.space(), nil, true)
+		d.found = !m.waited
 		c.rcv.received(m)
 		c.heedWrite(m)
 	}
@@ -276,6 +278,7 @@ func (d *Driver) answer(call *Call, head wire.ResponseHead, own *Call) error {
 	if wanted {
 		d.dropped = 0
 		call.Response, call.Framing, call.body.mem = head, framing, mem
+		call.Found = d.found
 	} else {
 		mem.Release()
 	}

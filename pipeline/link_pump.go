@@ -63,6 +63,7 @@ func (l *pumpLink) transfer(in, out []byte, block bool) (m moved) {
 		if l.interrupted(len(in) > 0, len(out) > 0) {
 			return m
 		}
+		m.waited = true
 		l.changed.Wait()
 	}
 }

@@ -90,7 +90,7 @@ func (l *rawLink) read(in []byte, block bool, m *moved) {
 	if tried && n == 0 && err == nil {
 		err = io.EOF
 	}
-	m.in, m.inErr = n, l.opError("read", err)
+	m.in, m.inErr, m.waited = n, l.opError("read", err), l.rd.blocked
 }
 
 func (l *rawLink) write(out []byte, block bool, m *moved) {

@@ -30,10 +30,11 @@ type rawOp struct {
 	again func(fd uintptr) bool // attempt, as wait wants it
 
 	// Arguments and results of the attempt.
-	p     []byte
-	n     int
-	tried bool // the attempt had a result, other than "would block"
-	err   error
+	p       []byte
+	n       int
+	tried   bool // the attempt had a result, other than "would block"
+	blocked bool // an attempt had none
+	err     error
 
 	attempting sync.Mutex // held during a system call
 	failed     error      // the first error of one; guarded by attempting
@@ -62,7 +63,7 @@ func (op *rawOp) attempt(fd int) {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
-			op.n, op.err = 0, nil
+			op.n, op.err, op.blocked = 0, nil, true
 			return
 		case nil:
 		default:
@@ -78,7 +79,7 @@ func (op *rawOp) attempt(fd int) {
 // do makes one attempt with p, or, if block is set, waits until one has a
 // result. Otherwise tried is false: it would block, or was interrupted.
 func (op *rawOp) do(p []byte, block bool) (n int, tried bool, err error) {
-	op.p, op.tried, op.n, op.err = p[:min(len(p), maxRaw)], false, 0, nil
+	op.p, op.tried, op.blocked, op.n, op.err = p[:min(len(p), maxRaw)], false, false, 0, nil
 	if block {
 		err = op.wait(op.again)
 		if errors.Is(err, os.ErrDeadlineExceeded) {

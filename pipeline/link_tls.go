@@ -35,6 +35,7 @@ type shim struct {
 	block   bool // wait for octets
 	duplex  bool // and pass on held records meanwhile
 	flushed bool // some were passed on
+	waited  bool // for octets
 
 	mu      sync.Mutex
 	held    []byte // records not yet written
@@ -61,6 +62,7 @@ func (s *shim) Read(p []byte) (int, error) {
 	} else {
 		m = s.raw.transfer(p, nil, s.block)
 	}
+	s.waited = s.waited || m.waited
 	if m.in == 0 && m.inErr == nil && len(p) > 0 {
 		return 0, errWouldBlock{}
 	}
@@ -192,12 +194,12 @@ func (l *tlsLink) account(n int) {
 
 func (l *tlsLink) read(in []byte, block, duplex bool, m *moved) {
 	s := l.shim
-	s.block, s.duplex, s.flushed = block, duplex, false
+	s.block, s.duplex, s.flushed, s.waited = block, duplex, false, false
 	n, err := l.tls.Read(in)
 	if _, ok := err.(errWouldBlock); ok {
 		err = nil
 	}
-	m.in, m.inErr = n, err
+	m.in, m.inErr, m.waited = n, err, s.waited
 	m.flushed = m.flushed || s.flushed
 }
 
