@@ -58,7 +58,7 @@ func newRawLink(nc net.Conn) link {
 	if err != nil {
 		return nil
 	}
-	read, write := readSocket, writeSocket
+	read, write := syscall.Read, writeSocket
 	if like, ok := nc.(likeSocket); ok {
 		read, write = like.ReadNow, like.WriteNow
 	}
