@@ -2,9 +2,13 @@ package httppipe
 
 // An exchangeQueue holds exchanges that wait, oldest first. Who waits again, after
 // an attempt that failed, has its old place.
-type exchangeQueue struct{ first, last *exchange }
+type exchangeQueue struct {
+	first, last *exchange
+	n           int
+}
 
 func (q *exchangeQueue) push(x *exchange) {
+	q.n++
 	before := q.last
 	for before != nil && before.arrived.After(x.arrived) {
 		before = before.before
@@ -32,6 +36,7 @@ func (q *exchangeQueue) pop() *exchange {
 }
 
 func (q *exchangeQueue) remove(x *exchange) {
+	q.n--
 	if x.before != nil {
 		x.before.behind = x.behind
 	} else {
@@ -43,11 +48,4 @@ func (q *exchangeQueue) remove(x *exchange) {
 		q.last = x.before
 	}
 	x.before, x.behind = nil, nil
-}
-
-func (q *exchangeQueue) len() (n int) {
-	for x := q.first; x != nil; x = x.behind {
-		n++
-	}
-	return n
 }

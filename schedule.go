@@ -135,7 +135,7 @@ const unprovenConns = 2
 // are crowded. p.mu is held.
 func (p *place) needed(now time.Time) int {
 	packed := min(p.t.depth(), p.known.packed())
-	alone, shared := p.alone.len(), p.shared.len()
+	alone, shared := p.alone.n, p.shared.n
 	switch {
 	case p.chooseIdle(false, false) != nil:
 		return alone // who waits, waits for a partner

@@ -38,7 +38,7 @@ func (t *Transport) Stats() Stats {
 				s.Idle++
 			}
 		}
-		s.Waiting += p.alone.len() + p.shared.len()
+		s.Waiting += p.alone.n + p.shared.n
 		p.mu.Unlock()
 	}
 	return s
