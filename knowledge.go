@@ -204,12 +204,7 @@ func (k *knowledge) patience() time.Duration {
 // before a request could leave. What takes as long is none of the origin's doing, and no
 // connection makes it shorter.
 func (k *knowledge) learnLag(lag time.Duration) {
-	change := min(lag, maxLag) - k.lag
-	if change > 0 {
-		k.lag += change / 8
-	} else {
-		k.lag += change / 64 // it is busy on and off, and that is how it goes on
-	}
+	k.lag += (min(lag, maxLag) - k.lag) / 8
 }
 
 // queue is how long a request may be expected to wait behind others while there
