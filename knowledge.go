@@ -290,7 +290,8 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 	if c.ended || x.call.Response.StatusCode == 0 {
 		return // it was lost, or nobody wanted the answer
 	}
-	p.known.answered(took, gap, x.call.Found)
+	// Content that was read from the connection has come later than its head.
+	p.known.answered(took, gap, x.call.Found && x.call.Complete())
 	if x.call.Yielded > 0 {
 		p.known.learnLag(x.call.Yielded)
 	}

@@ -59,8 +59,9 @@ type place struct {
 	asked     time.Time   // when somebody asked last for a place on a connection
 	timer     *time.Timer // looks again when a head becomes overdue
 	ticking   bool
-	tickAt    time.Time // when it should
-	skipped   int       // times in a row that it came late
+	tickAt    time.Time     // when it should
+	tickWait  time.Duration // how long before that it was set
+	skipped   int           // times in a row that it came late
 }
 
 // A conn is a connection in the pool. Its fields are guarded by place.mu.
@@ -382,6 +383,8 @@ func (p *place) leave(c *conn, i int, now time.Time) {
 	}
 	if p.shared.first != nil || p.alone.first != nil {
 		p.dispatch(now)
+	} else if p.ticking && p.tickAt.Sub(now) > p.known.patience() {
+		p.tick(now) // that look was put off because of a head that may be gone
 	}
 	if c.isIdle() {
 		p.t.pool.becameIdle(c, now)

@@ -30,6 +30,9 @@ const (
 // somebody waits for a connection or behind another. p.mu is held.
 func (p *place) tick(now time.Time) {
 	if p.shared.first == nil && p.alone.first == nil && !p.behind() {
+		if p.ticking && p.timer.Stop() {
+			p.ticking = false
+		}
 		return
 	}
 	wait := p.untilLook(now)
@@ -37,7 +40,7 @@ func (p *place) tick(now time.Time) {
 		return // it comes early enough, or is coming
 	}
 	p.ticking = true
-	p.tickAt = now.Add(wait)
+	p.tickAt, p.tickWait = now.Add(wait), wait
 	if p.timer == nil {
 		p.timer = time.AfterFunc(wait, p.tock)
 	} else {
@@ -97,7 +100,7 @@ func (p *place) tock() {
 	p.ticking = false
 	now := time.Now()
 	p.known.learnLag(now.Sub(p.tickAt))
-	if now.Sub(p.tickAt) > max(minTick, p.known.patience()/2) && p.skipped < maxSkipped {
+	if now.Sub(p.tickAt) > max(minTick, p.tickWait/2) && p.skipped < maxSkipped {
 		// This process had no time to run: it may be late, and not the origin.
 		p.skipped++
 		p.dispatch(now)

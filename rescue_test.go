@@ -91,3 +91,62 @@ func TestLongWaitTakesFewLooks(t *testing.T) {
 	require.Less(t, looks, 150)
 	require.Greater(t, longest, time.Minute)
 }
+
+// A request used to be sent behind its own first copy, which was still to be answered.
+func TestBehindUnwantedOnlyIfThereIsNoOther(t *testing.T) {
+	now := time.Now()
+	r := &route{addr: "o"}
+	get := func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: r} }
+	for limit, want := range map[int]bool{0: false, 1: true} {
+		p := &place{t: &Transport{MaxConnsPerHost: limit}}
+		p.known.known, p.known.usual = true, time.Millisecond
+		c := &conn{place: p, d: new(headDriver), proof: proofOpen, origin: r.addr}
+		p.conns = []*conn{c}
+		unwanted := get()
+		p.assign(unwanted, c, now.Add(-time.Second))
+		require.False(t, p.canJoin(c, get(), now))
+		unwanted.rescued = true
+		require.Equal(t, want, p.canJoin(c, get(), now), limit)
+	}
+}
+
+// Answers that wait for this process say how busy it is, and not how slow the origin is.
+func TestFoundAnswersAreNotLate(t *testing.T) {
+	for _, found := range []bool{false, true} {
+		k := knowledge{rtt: time.Millisecond}
+		for range 64 {
+			k.answered(10*time.Millisecond, 100*time.Microsecond, false)
+		}
+		service := k.service
+		require.Equal(t, 100*time.Microsecond, service)
+		for range 8 {
+			k.answered(200*time.Millisecond, 100*time.Millisecond, found)
+		}
+		require.Equal(t, found, k.tail == 0)
+		require.Equal(t, found, k.service == service)
+		if found {
+			for range 64 {
+				k.answered(10*time.Millisecond, time.Microsecond, found)
+			}
+			require.Less(t, k.service, 10*time.Microsecond, "it took no longer than that")
+		}
+	}
+}
+
+// When nobody waits any more, the timer does not go on for as long as they did.
+func TestTimerEndsWithThoseWhoWait(t *testing.T) {
+	now := time.Now()
+	p := &place{t: new(Transport)}
+	p.known.known = true
+	c := &conn{place: p, d: new(headDriver), proof: proofOpen, turn: now.Add(-time.Hour)}
+	c.line = []*exchange{{out: new(outgoing)}, {out: new(outgoing)}}
+	c.inFlight, p.conns = 2, []*conn{c}
+	p.tick(now)
+	require.True(t, p.ticking)
+	require.Greater(t, p.tickAt.Sub(now), time.Minute)
+	p.leave(c, 0, now)
+	require.True(t, p.ticking == p.behind())
+	c.line[0].joined = false
+	p.tick(now)
+	require.False(t, p.ticking)
+}

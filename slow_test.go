@@ -15,6 +15,7 @@ import (
 
 	"github.com/httppipe/httppipe"
 	"github.com/httppipe/httppipe/internal/memnet"
+	"github.com/httppipe/httppipe/internal/pipetest"
 )
 
 // serve runs test against a server of net/http that handles requests with handler,
@@ -134,4 +135,67 @@ func TestClientConnSurvivesClose(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
 	})
+}
+
+// Heads that arrive while the content before them is read tell nothing of how long their
+// own content takes: it was taken for nothing, and all went through two connections.
+func TestSlowContentIsSpread(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte("x"))
+		w.(http.Flusher).Flush()
+		time.Sleep(30 * time.Millisecond)
+		w.Write(make([]byte, 1<<20))
+	}
+	serve(t, handler, func(tr *httppipe.Transport, fetch func(context.Context, string, string) error) {
+		var took time.Duration
+		for range 4 { // the first of which teaches
+			began := time.Now()
+			var group sync.WaitGroup
+			for range 16 {
+				group.Go(func() {
+					for range 8 {
+						if err := fetch(context.Background(), "GET", "/"); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			group.Wait()
+			took = time.Since(began)
+		}
+		require.Less(t, took, 4*8*30*time.Millisecond)
+	})
+}
+
+// After a head that was late for long the next look was far away, also for those who
+// came behind another head in the meantime.
+func TestNewHeadIsLookedAtInTime(t *testing.T) {
+	scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
+		conn := provenFirst(origin, client)
+		for range 60 { // which pay for rescues
+			w := client.Get("/w")
+			conn.WantRequests("GET /w")
+			conn.Send(okay("w"))
+			w.WantContent("w")
+		}
+		a, b, b2 := client.Get("/a"), client.Get("/b"), client.Get("/b2")
+		post := client.Post("/post", "x")
+		conn.WantRequests("GET /a", "GET /b", "GET /b2")
+		second := origin.Conn(2)
+		second.WantRequests("POST /post")
+		time.Sleep(8300 * time.Millisecond)
+		conn.Send(okay("a"))
+		a.WantContent("a")
+		c := client.Get("/c")
+		conn.WantRequests("GET /c")
+		second.Send(okay("post"))
+		post.WantContent("post")
+		time.Sleep(100 * time.Millisecond) // behind /b, it has not been answered
+		require.Len(t, second.Requests(), 3)
+		second.WantRequests("GET /b2", "GET /c")
+		second.Send(okay("b2") + okay("c"))
+		b2.WantContent("b2")
+		c.WantContent("c")
+		b.Cancel()
+	}, maxConns(2))
 }

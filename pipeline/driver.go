@@ -46,7 +46,6 @@ type Driver struct {
 	reader   *Call   // whose caller owns the receiving half
 	body     *Call   // owns the receiving half: its content is read by its caller
 	backlog  []*Call // submitted while content was being sent
-	found    bool    // what reader's caller hands out had arrived before it came for it
 	early    *Call   // whose response has ended before its content was sent
 	burst    bool    // more than one call was in flight since the last time none was
 	overlap  bool    // the same, or so it was the time before
@@ -54,6 +53,10 @@ type Driver struct {
 	dropped  int64   // octets of abandoned content passed over since the last wanted response
 	consumed int64   // octets of content that were moved into memory, or read by callers
 	patience patience
+
+	// found says that what the owner of the receiving half hands out, whose it is, had
+	// arrived before that came for it.
+	found bool
 }
 
 // Hooks tell the owner of a Driver what happens to it. They are called without

@@ -50,8 +50,9 @@ func (d *Driver) read(ctx context.Context, call *Call) (ended error) {
 		if ended = call.ended(ctx); ended != nil {
 			break
 		}
+		half := c.rcv.r < c.rcv.w
 		m := c.link.transfer(c.rcv.space(), nil, true)
-		d.found = !m.waited
+		d.found = !m.waited && (d.found || !half)
 		c.rcv.received(m)
 		c.heedWrite(m)
 	}
@@ -83,6 +84,7 @@ func (d *Driver) Drop() {
 	if !free {
 		return
 	}
+	d.found = true
 	for {
 		m := c.link.transfer(c.rcv.space(), nil, false)
 		c.rcv.received(m)

@@ -60,7 +60,7 @@ type moved struct {
 	in, out       int   // octets read and taken for writing
 	inErr, outErr error // why no more can be read, or written; io.EOF is an inErr
 	flushed       bool  // octets of an earlier transfer were passed on
-	waited        bool  // there was nothing to read at first
+	waited        bool  // there was nothing at first; where goroutines read, also if they were slow
 }
 
 func (m moved) nothing() bool {

@@ -1,4 +1,4 @@
-//go:build unix && (!linux || race || msan || asan)
+//go:build unix && !(linux && (amd64 || arm64) && !race && !msan && !asan)
 
 package pipeline
 
