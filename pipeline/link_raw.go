@@ -58,7 +58,7 @@ func newRawLink(nc net.Conn) link {
 	if err != nil {
 		return nil
 	}
-	read, write := syscall.Read, writeSocket
+	read, write := syscall.Read, syscall.Write
 	if like, ok := nc.(likeSocket); ok {
 		read, write = like.ReadNow, like.WriteNow
 	}
