@@ -169,6 +169,7 @@ func (p *place) reserve(ctx context.Context, x *exchange) error {
 		if err != nil && !x.bound {
 			p.forget(x)
 			p.bar()
+			p.tick(time.Now()) // or the timer would go on for it
 			return err
 		}
 		bound := x.bound

@@ -1,6 +1,7 @@
 package httppipe
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -131,6 +132,20 @@ func TestFoundAnswersAreNotLate(t *testing.T) {
 			require.Less(t, k.service, 10*time.Microsecond, "it took no longer than that")
 		}
 	}
+}
+
+// The same for who gives up.
+func TestTimerEndsWithWhoGivesUp(t *testing.T) {
+	p := &place{t: &Transport{MaxConnsPerHost: 1}, asked: time.Now()}
+	c := &conn{place: p, d: new(headDriver), proof: proofOpen, exclusive: true}
+	c.line, c.inFlight, p.conns = []*exchange{{out: new(outgoing)}}, 1, []*conn{c}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	x := &exchange{out: &outgoing{shareable: true}, route: new(route)}
+	x.call.Wake = make(chan struct{}, 1)
+	p.mu.Lock()
+	require.ErrorIs(t, p.reserve(ctx, x), context.Canceled)
+	require.False(t, p.ticking)
 }
 
 // When nobody waits any more, the timer does not go on for as long as they did.
