@@ -23,7 +23,8 @@ const (
 // without blocking, so one goroutine reads, one writes, and bounded buffers lie
 // between. Both end when the connection does, or is released.
 type pumpLink struct {
-	nc net.Conn
+	nc   net.Conn
+	acks acks
 
 	mu      sync.Mutex
 	changed sync.Cond // broadcast when a field below changes; L is &mu
@@ -45,6 +46,7 @@ type pumpLink struct {
 
 func newPumpLink(nc net.Conn) *pumpLink {
 	l := &pumpLink{nc: nc}
+	l.acks.send = acknowledger(nc)
 	l.changed.L = &l.mu
 	l.loops = 2
 	go l.readLoop()
@@ -64,6 +66,9 @@ func (l *pumpLink) transfer(in, out []byte, block bool) (m moved) {
 			return m
 		}
 		m.waited = true
+		if len(in) > 0 {
+			l.acks.waiting()
+		}
 		l.changed.Wait()
 	}
 }
@@ -100,6 +105,7 @@ func (l *pumpLink) takeOut(out []byte, m *moved) {
 	m.out = min(len(out), pumpWriteMax-len(l.out)-l.writing)
 	if m.out > 0 {
 		l.out = append(l.out, out[:m.out]...)
+		l.acks.sending()
 		l.changed.Broadcast()
 	}
 }
@@ -146,6 +152,7 @@ func (l *pumpLink) readLoop() {
 	l.beginReading()
 	for {
 		n, err := l.nc.Read(p)
+		l.acks.received(n)
 		if !l.received(p[:n], err) {
 			return
 		}

@@ -16,6 +16,7 @@ type rawLink struct {
 	nc     rawConn
 	rd, wr rawOp
 	taken  atomic.Int64 // octets written
+	acks   acks
 }
 
 // rawConn is what *net.TCPConn and *net.UnixConn have in common.
@@ -65,6 +66,8 @@ func newRawLink(nc net.Conn) link {
 	l := &rawLink{nc: rc}
 	l.rd.init(sys.Control, sys.Read, read, rc.SetReadDeadline)
 	l.wr.init(sys.Control, sys.Write, write, rc.SetWriteDeadline)
+	l.acks.send = acknowledger(nc)
+	l.rd.idle = l.acks.waiting
 	return l
 }
 
@@ -90,13 +93,21 @@ func (l *rawLink) read(in []byte, block bool, m *moved) {
 	if tried && n == 0 && err == nil {
 		err = io.EOF
 	}
+	l.acks.received(n)
 	m.in, m.inErr, m.waited = n, l.opError("read", err), l.rd.blocked
 }
 
 func (l *rawLink) write(out []byte, block bool, m *moved) {
-	m.out, _, m.outErr = l.wr.do(out, block)
+	m.out, _, m.outErr = l.send(out, block)
 	m.outErr = l.opError("write", m.outErr)
-	l.taken.Add(int64(m.out))
+}
+
+func (l *rawLink) send(p []byte, block bool) (n int, tried bool, err error) {
+	owed := l.acks.sending()
+	n, tried, err = l.wr.do(p, block)
+	l.acks.sent(n, owed)
+	l.taken.Add(int64(n))
+	return n, tried, err
 }
 
 // opError makes of an error of the operating system what the methods of a net.Conn

@@ -28,6 +28,7 @@ type rawOp struct {
 
 	once  func(fd uintptr)      // attempt, as now wants it
 	again func(fd uintptr) bool // attempt, as wait wants it
+	idle  func()                // called before a wait, if not nil
 
 	// Arguments and results of the attempt.
 	p       []byte
@@ -50,7 +51,13 @@ func (op *rawOp) init(now func(func(uintptr)) error, wait func(func(uintptr) boo
 	call func(int, []byte) (int, error), deadline func(time.Time) error) {
 	op.now, op.wait, op.call, op.deadline = now, wait, call, deadline
 	op.once = func(fd uintptr) { op.attempt(int(fd)) }
-	op.again = func(fd uintptr) bool { op.attempt(int(fd)); return op.tried }
+	op.again = func(fd uintptr) bool {
+		op.attempt(int(fd))
+		if !op.tried && op.idle != nil {
+			op.idle()
+		}
+		return op.tried
+	}
 }
 
 // attempt makes the system call.

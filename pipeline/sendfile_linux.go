@@ -103,7 +103,5 @@ func (l *rawLink) sendfile(call func(int, []byte) (int, error)) (n int, tried bo
 	write := l.wr.call
 	l.wr.call = call
 	defer func() { l.wr.call = write }()
-	n, tried, err = l.wr.do(nil, false)
-	l.taken.Add(int64(n))
-	return n, tried, err
+	return l.send(nil, false)
 }

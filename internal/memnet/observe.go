@@ -29,6 +29,7 @@ type Stats struct {
 	Reads, Writes int   // calls begun and calls finished, respectively
 	OctetsRead    int64 // taken by Read
 	OctetsWritten int64 // taken from Write, whether they arrived or not
+	Acks          int   // calls of AckNow
 }
 
 // Stats returns the counts so far.
@@ -36,6 +37,13 @@ func (c *Conn) Stats() Stats {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
 	return c.stats
+}
+
+// AckNow is where an acknowledgement would be sent, if there were any. It is counted.
+func (c *Conn) AckNow() {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	c.stats.Acks++
 }
 
 // WriteLog returns a copy of the octets that each finished Write of this end
