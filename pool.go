@@ -51,6 +51,7 @@ type place struct {
 	mu        sync.Mutex
 	forgotten bool // no longer in pool.places
 	conns     []*conn
+	busy      int           // how many of these have something in flight
 	alts      []altConn     // connections of other protocols
 	shared    exchangeQueue // waiting for a connection, or a place in one
 	alone     exchangeQueue // waiting for a connection of their own
@@ -229,6 +230,7 @@ func (p *place) forget(x *exchange) {
 func (p *place) assign(x *exchange, c *conn, now time.Time) {
 	x.reused, x.wasIdle = c.reused, c.reused && c.inFlight == 0
 	if c.inFlight == 0 {
+		p.busy++
 		c.turn = now
 		x.idleTime = p.t.pool.notIdle(c, now)
 	}
@@ -374,6 +376,9 @@ func (c *conn) left(call *pipeline.Call) {
 func (p *place) leave(c *conn, i int, now time.Time) {
 	c.inFlight--
 	c.line = slices.Delete(c.line, i, i+1)
+	if c.inFlight == 0 {
+		p.busy--
+	}
 	if c.inFlight == 0 && !c.ended {
 		c.exclusive = false
 		if c.d.Usable() {

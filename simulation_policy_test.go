@@ -26,6 +26,7 @@ type plainOrigin struct {
 	idle    []time.Duration // since when each has been idle, that used last at the end
 	waiting []demand
 	conns   int // dialed or being dialed
+	server  server
 }
 
 type plainEvent struct {
@@ -115,7 +116,11 @@ func (s *plainPolicy) free(origin int) {
 
 func (s *plainPolicy) send(d demand) {
 	s.out.copies++
-	s.at(s.now+s.w.rtt+d.service, func() {
+	handled := s.now + s.w.rtt/2 + d.service
+	if s.w.single {
+		handled = s.origins[d.origin].server.handle(s.now+s.w.rtt/2, d.service)
+	}
+	s.at(handled+s.w.rtt/2, func() {
 		took := s.now - d.at
 		s.out.answer(s.w, d.at, took, d.service)
 		s.free(d.origin)

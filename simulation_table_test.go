@@ -62,6 +62,10 @@ var workloads = []struct {
 		callers: 64}, 5, 1.15, 1.2, .015},
 	{workload{name: "near, 64 callers, 2 ms", rtt: near, service: lognormal(2*time.Millisecond, .3),
 		callers: 64}, 3, 1.05, 1.1, 0},
+	{workload{name: "near, 64 callers, 300 µs", rtt: near, service: lognormal(300*time.Microsecond, .3),
+		callers: 64}, 3, 1.05, 1.1, 0},
+	{workload{name: "near, 64 callers, 15 µs of one thread", rtt: near, service: lognormal(15*time.Microsecond, .3), single: true,
+		callers: 64}, 3, 1.05, .2, 0},
 	{workload{name: "near, 2400/s, 20 µs, 17 % 50 ms", rtt: near,
 		service: mixed(lognormal(20*time.Microsecond, .3), lognormal(50*time.Millisecond, .3), 17), rates: []float64{2400}}, 5, 1.1, 1.1, .01},
 }

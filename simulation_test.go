@@ -29,6 +29,7 @@ type simulation struct {
 	wake  chan struct{}
 	timer *time.Timer
 
+	servers []server // of origins that have a single one
 	demands []demand // that are still to come
 	events  eventHeap
 	number  int
@@ -81,6 +82,7 @@ func (w *workload) simulate(t *testing.T, seed uint64, end time.Duration) (out o
 		s := &simulation{w: w, began: time.Now(), end: end, wake: make(chan struct{}, 1)}
 		s.rng = rand.New(rand.NewPCG(seed, 1<<32))
 		s.timer = time.NewTimer(0)
+		s.servers = make([]server, max(1, len(w.rates)))
 		s.t = &Transport{MaxConnsPerHost: w.limit, MaxIdleConnsPerHost: 1 << 20, IdleConnTimeout: 90 * time.Second}
 		s.t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			time.Sleep(w.dialTime() + ctx.Value(dialNumber{}).(time.Duration))
@@ -221,7 +223,7 @@ type simDriver struct {
 	s      *simulation
 	c      *conn
 	hooks  pipeline.Hooks
-	free   time.Time // when the server has handled all that it was sent
+	server *server // of this connection, or of the whole origin
 	calls  []*simCall
 	closed bool
 }
@@ -246,12 +248,14 @@ func (d *simDriver) send(r *simRequest) {
 	call := &simCall{r: r, x: r.x}
 	call.x.inPipe.Store(true)
 	d.calls = append(d.calls, call)
-	received := time.Now().Add(s.w.rtt / 2)
-	if d.free.Before(received) {
-		d.free = received
+	if d.server == nil {
+		d.server = new(server)
+		if s.w.single {
+			d.server = &s.servers[r.origin]
+		}
 	}
-	d.free = d.free.Add(r.service)
-	s.at(d.free.Add(s.w.rtt/2), func() { d.answer(call) })
+	handled := d.server.handle(time.Since(s.began)+s.w.rtt/2, r.service)
+	s.at(s.began.Add(handled+s.w.rtt/2), func() { d.answer(call) })
 }
 
 func (d *simDriver) answer(call *simCall) {

@@ -8,7 +8,7 @@ import (
 )
 
 // A workload is what a simulation asks of origins that handle one request at a time
-// on each connection, and any number of connections.
+// on each connection, and any number of connections, unless one thread handles all.
 type workload struct {
 	name    string
 	rtt     time.Duration
@@ -17,6 +17,7 @@ type workload struct {
 	rates   []float64 // requests/s to each origin, at random times
 	callers int       // in place of rates: so many, each with one request at a time
 	limit   int       // connections per origin; 0 for no limit
+	single  bool      // an origin handles one request at a time altogether
 }
 
 // dialTime is how long a connection takes.
@@ -29,6 +30,16 @@ func (w *workload) dialTime() time.Duration {
 
 // A service draws how long an origin takes for a request.
 type service func(*rand.Rand) time.Duration
+
+// A server handles one request at a time, in the order in which they arrive.
+type server struct{ free time.Duration } // when it has handled all of them, since the beginning
+
+// handle returns when a request that takes service, and arrives at that time, has been
+// handled.
+func (s *server) handle(arrived, service time.Duration) time.Duration {
+	s.free = max(s.free, arrived) + service
+	return s.free
+}
 
 // A demand is one request of a workload.
 type demand struct {
