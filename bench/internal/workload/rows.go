@@ -144,7 +144,12 @@ func nginxRows() []Workload {
 		w.Options.Path, w.Options.Want = fmt.Sprintf("/b/%d", r.size), r.size
 		ws = append(ws, w)
 	}
-	return ws
+	// Below saturation a client sometimes has nothing to send: see whom that delays.
+	paced := row("nginx/paced", "GET 128 B, 2000/s by a schedule, static file from nginx", 64,
+		[]string{"nethttp", "fasthttp", "fasthttp-pipe", "httppipe", "limit-rt"})
+	paced.Server = Nginx
+	paced.Options.Rate = 2000
+	return append(ws, paced)
 }
 
 // latency has 64 callers and n connections to an origin far away.
