@@ -252,8 +252,8 @@ func (p *place) assign(x *exchange, c *conn, now time.Time) {
 		c.pair, c.oneWrite = 2, false
 	}
 	x.conn = c
-	if c.inFlight == 2 {
-		p.tick(now)
+	if c.inFlight == 2 && !(p.ticking && p.tickAt.Before(p.due(c).Add(p.known.patience()))) {
+		p.tick(now) // to look at c in time; it goes through all connections
 	}
 }
 
