@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -457,4 +458,38 @@ func TestInterop08BadRequestOfOne(t *testing.T) {
 			require.Len(t, origin.Requests(), 3+2+1)
 		}, oneConn())
 	})
+}
+
+// While it was still to be seen that a server answers the first of two only, each new
+// connection used to be tried with a pair, whose second waited 250 ms: with 1500
+// requests/s for half a second.
+func TestInterop01FewSufferFromTheProof(t *testing.T) {
+	for _, name := range []string{"silent on pair", "first only", "drop second"} {
+		t.Run(name, func(t *testing.T) {
+			server := &pipetest.Server{Plan: behaving(pipetest.Behaviour{Pipelining: pipelinings[name]})}
+			inWorld(t, server, func(w *world) {
+				var mu sync.Mutex
+				var took []time.Duration
+				var group sync.WaitGroup
+				for i := range 1500 {
+					group.Go(func() {
+						began := time.Now()
+						path := fmt.Sprint("/", i)
+						if got, err := w.get(within(w.t, time.Minute), path); err != nil || got != string(pipetest.Content(path, 16)) {
+							w.t.Errorf("%s: %q, %v", path, got, err)
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						took = append(took, time.Since(began))
+					})
+					time.Sleep(time.Second / 1500)
+				}
+				group.Wait()
+				slices.Sort(took)
+				require.Less(w.t, took[len(took)*99/100], 20*time.Millisecond)
+				require.Less(w.t, took[len(took)-5], 100*time.Millisecond, "at most four waited for the proof")
+				require.Less(w.t, len(w.net.Conns()), 40)
+			})
+		})
+	}
 }

@@ -313,7 +313,7 @@ func (p *place) serve(q *exchangeQueue, now time.Time) bool {
 // submitted both. p.mu is held.
 func (p *place) pairUp(x *exchange, c *conn, now time.Time) {
 	second := p.shared.first
-	if second == nil || second.route.addr != c.origin || !p.known.canPipeline(now) ||
+	if second == nil || second.route.addr != c.origin || !p.known.canPipeline(now) || p.trial() != nil ||
 		!x.out.rescuable || !second.out.rescuable ||
 		x.out.trace != nil { // whose hooks may take any time
 		return

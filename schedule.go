@@ -110,7 +110,7 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 		return 1 // to see the pair through
 	case c.proof == proofPair:
 		// Only a pair in one write proves anything, but nobody waits long for that.
-		if !x.waiting || now.Sub(x.since) < p.known.pairPause() {
+		if !x.waiting || now.Sub(x.since) < p.known.pairPause() || p.trial() != nil {
 			return 1
 		}
 		return min(depth, 2)
@@ -154,6 +154,8 @@ func (p *place) needed(now time.Time) int {
 		return alone
 	case sharing == 0:
 		return alone + 1 // prove an unknown origin first
+	case p.trialIsLate(now):
+		return alone + shared // as net/http, until it is known
 	case packed == 1 && p.known.known:
 		return alone + shared // as net/http
 	case late == sharing:
@@ -205,6 +207,24 @@ func (p *place) unproven(now time.Time) (n int) {
 		}
 	}
 	return n
+}
+
+// trial returns the connection with the pair in flight that is to show whether the
+// origin can pipeline at all, or nil. Until that is known there is one at a time: an
+// origin that cannot keeps its second waiting.
+func (p *place) trial() *conn {
+	if p.proven() {
+		return nil
+	}
+	if i := slices.IndexFunc(p.conns, func(c *conn) bool { return c.pair > 0 }); i >= 0 {
+		return p.conns[i]
+	}
+	return nil
+}
+
+func (p *place) trialIsLate(now time.Time) bool {
+	c := p.trial()
+	return c != nil && p.late(c, now)
 }
 
 // proven reports whether some connection has passed all steps.
