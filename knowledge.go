@@ -24,11 +24,9 @@ const (
 // Bounds of what is learnt, and what is assumed before that.
 const (
 	// minQueue is the least time that a request may be expected to wait behind
-	// others on its connection. Below that, more connections only make each write
-	// smaller. sharedQueue is the same where more connections would not make that
-	// time shorter.
-	minQueue    = 200 * time.Microsecond
-	sharedQueue = 2 * time.Millisecond
+	// others on its connection, unless packing has found that it may be longer or
+	// should be shorter.
+	minQueue = 200 * time.Microsecond
 
 	// minPatience is the least time after which an answer is late, and minUsual the
 	// least after which nothing more is sent behind it. Less is the noise of a busy
@@ -75,7 +73,7 @@ const (
 	tailMemory = 512
 
 	// together is how soon after another a late answer comes, if one thing has held
-	// up both.
+	// up all.
 	together = time.Millisecond
 
 	// maxDialPause bounds the pause after dials that failed.
@@ -87,27 +85,24 @@ const (
 // How much of an answer's time is the way and how much the service cannot be seen,
 // except by a request that was there already when the answer before it left: the
 // gap between both answers is the service, whatever the way.
-//
-// Where all connections share one thing, a thread of the origin or this process, each
-// gets the less of it the more are busy: the service grows with them. What it has grown
-// by no further connection makes shorter.
 type knowledge struct {
 	rtt     time.Duration // the shortest time that an answer to a request alone took
 	dial    time.Duration // mean of the times that connections took
 	known   bool          // there was an answer
 	service time.Duration // mean of the services seen, very long ones cut off
-	seen    int           // how many services were seen, up to serviceMemory
-	busy    float64       // mean of how many connections had something in flight then
+	mean    float64       // the same, to fractions of a nanosecond
+	seen    int           // how many services it is taken over
 	unseen  int           // answers since a request was last sent behind another
 	usual   time.Duration // 19 of 20 answers come less than that after they are due
 	tail    float64       // share of late answers
 	excess  time.Duration // how long after they were due these came, smoothed
-	lateAt  time.Time     // when the last of them came
 	credit  float64       // rescues that have been paid for
 	lag     time.Duration // how late this process is itself, smoothed
 
-	fewest   float64       // the least that busy has been
-	unshared time.Duration // what service would be with so few
+	packing    packing
+	answeredAt time.Time // when the last answer came
+	pausedTill time.Time // answers that are late until then are late for one reason,
+	pauseKnown bool      // which has been counted
 
 	strikes  int           // see maxStrikes
 	accused  bool          // a pair was silent: how long does one alone take?
@@ -155,7 +150,7 @@ func (k *knowledge) canPipeline(now time.Time) bool { return now.After(k.serial)
 // answered takes note of an answer that came now, took after its request was assigned,
 // and gap after the answer before it, or after the assignment if there was none. If
 // it was found, because nobody was there to see it come, it came earlier than that.
-func (k *knowledge) answered(now time.Time, took, gap time.Duration, busy int, found bool) {
+func (k *knowledge) answered(now time.Time, took, gap time.Duration, found bool) {
 	if gap >= took && (k.rtt == 0 || took < k.rtt) {
 		k.rtt = took // it was alone
 	}
@@ -171,9 +166,9 @@ func (k *knowledge) answered(now time.Time, took, gap time.Duration, busy int, f
 	switch {
 	case gap > took-k.rtt:
 	case !found:
-		k.learnService(gap, busy)
+		k.learnService(gap)
 	case k.seen > 0:
-		k.learnService(min(gap, k.service), busy) // it took no longer than that
+		k.learnService(min(gap, k.service)) // it took no longer than that
 	}
 	k.learnTail(now, served, found)
 	// One that took very long says no more than one that took a little too long:
@@ -187,37 +182,32 @@ func (k *knowledge) answered(now time.Time, took, gap time.Duration, busy int, f
 	}
 }
 
-// learnService takes note of a service that was seen while so many connections had
-// something in flight.
-func (k *knowledge) learnService(service time.Duration, busy int) {
+// learnService takes note of a service that was seen.
+func (k *knowledge) learnService(service time.Duration) {
 	k.seen = min(k.seen+1, max(serviceMemory, quotient(serviceTime, k.service)))
 	if k.seen > 1 {
 		service = min(service, max(k.usual, 2*k.service))
 	}
-	k.service += (service - k.service) / time.Duration(k.seen)
-	k.busy += (float64(busy) - k.busy) / float64(k.seen)
-	if k.fewest == 0 || k.busy <= k.fewest {
-		k.fewest, k.unshared = k.busy, k.service
-		return
-	}
-	// What exceeds as many times as much is none of the other connections' doing.
-	least := time.Duration(float64(k.service) * k.fewest / k.busy)
-	k.unshared = min(k.service, max(k.unshared, least))
+	k.mean += (float64(service) - k.mean) / float64(k.seen)
+	k.service = time.Duration(k.mean)
 }
 
 // learnTail takes note of whether an answer was late; others who waited behind it
-// know that. If it was found, this process was. Late answers that come together, on
-// many connections, were held up by one thing, and count as one.
+// know that. If it was found, this process was. Late answers that come together, after a
+// time in which none came on any connection, were held up by one thing, and count as one.
 func (k *knowledge) learnTail(now time.Time, served time.Duration, found bool) {
+	if now.Sub(k.answeredAt) > k.patience()/2 {
+		k.pausedTill, k.pauseKnown = now.Add(together), false
+	}
+	k.answeredAt = now
 	k.tail -= k.tail / tailMemory
-	if served <= k.patience() || found {
+	inPause := now.Before(k.pausedTill)
+	if served <= k.patience() || found || inPause && k.pauseKnown {
 		return
 	}
-	if now.Sub(k.lateAt) > together {
-		k.tail += 1. / tailMemory
-		k.excess += (served - k.excess) / 8
-	}
-	k.lateAt = now
+	k.tail += 1. / tailMemory
+	k.excess += (served - k.excess) / 8
+	k.pauseKnown = inPause
 }
 
 // patience is how long an answer may be due until it is late: those behind are then
@@ -237,24 +227,28 @@ func (k *knowledge) learnLag(lag time.Duration) {
 }
 
 // queue is how long a request may be expected to wait behind others while there
-// could be more connections: little, compared with the round trip that it takes.
-// So slow handlers are spread as with net/http.
-func (k *knowledge) queue() time.Duration { return max(minQueue, 4*k.lag, k.rtt/4) }
+// could be more connections, if minQueue is doubled so often: little, compared with the
+// round trip that it takes. So slow handlers are spread as with net/http.
+func (k *knowledge) queue(doubled int) time.Duration {
+	return max(minQueue<<max(doubled, 0)>>max(-doubled, 0), 4*k.lag, k.rtt/4)
+}
 
 // packed is how many requests may be in flight on a connection while there could
-// be more. Each adds its service to the time that the next one is expected to wait,
-// and the chance that it is late and that one has to go elsewhere. What the service has
-// grown by because more connections are busy does not count, within bounds: another one
-// would add to it.
+// be more.
 func (k *knowledge) packed() int {
-	risk := k.risk(min(k.excess, k.patience()+k.rtt+k.service))
-	n := quotient(k.queue(), k.service+risk)
-	shared := min(quotient(k.queue(), k.unshared+risk), quotient(sharedQueue, k.service+risk))
-	n = min(k.rescuable(), 1+max(n, shared))
+	n := k.packedIf(k.doublings())
 	if n == 1 && k.unseen >= min(maxUnseen, 8<<min(k.seen, serviceMemory)) {
 		return 2
 	}
 	return n
+}
+
+// packedIf is packed with minQueue doubled so often. Each request adds its service to the
+// time that the next one is expected to wait, and the chance that it is late and that one
+// has to go elsewhere.
+func (k *knowledge) packedIf(doubled int) int {
+	risk := k.risk(min(k.excess, k.patience()+k.rtt+k.service))
+	return min(k.rescuable(), 1+quotient(k.queue(doubled), k.service+risk))
 }
 
 // filled is how many requests may be in flight on a connection when there can be
@@ -324,7 +318,10 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 		return // it was lost, or nobody wanted the answer
 	}
 	// Content that was read from the connection has come later than its head.
-	p.known.answered(now, took, gap, p.busy, x.call.Found && x.call.Complete())
+	p.known.answered(now, took, gap, x.call.Found && x.call.Complete())
+	if x.shares() {
+		p.known.weigh(now, x.arrived, x.crowded)
+	}
 	if x.call.Yielded > 0 {
 		p.known.learnLag(x.call.Yielded)
 	}
@@ -342,7 +339,7 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 	if c.pair > 0 {
 		// Some origins lose one of two that arrive in one segment, and no others.
 		if c.pair--; c.pair == 0 && (c.oneWrite || x.out.vouched) {
-			c.proof = proofOpen
+			c.proof, p.tried = proofOpen, nil
 			p.known.strikes = 0
 		}
 	}

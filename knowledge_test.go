@@ -7,61 +7,87 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// learned is what is known of an origin after many answers to requests behind others,
-// while more and more connections were busy.
-func learned(service func(busy int) time.Duration) *knowledge {
-	k := &knowledge{rtt: 100 * time.Microsecond}
-	now := time.Now()
-	for busy := 1; busy <= 8; busy++ {
-		for range 4096 {
-			k.answered(now, 10*time.Millisecond, service(busy), busy, false)
-		}
-	}
-	return k
-}
-
-// An origin of one thread used to get ever more connections: each made all others
-// slower, and that was taken for the origin.
-func TestConnectionsThatShareAThreadAreNoReasonForMore(t *testing.T) {
-	const service = 15 * time.Microsecond
-	alone := learned(func(int) time.Duration { return service })
-	shared := learned(func(busy int) time.Duration { return time.Duration(busy) * service })
-	require.InEpsilon(t, float64(8*service), float64(shared.service), .1)
-	require.InDelta(t, alone.packed(), shared.packed(), 2)
-
-	// But nobody waits for long because of that.
-	slow := learned(func(busy int) time.Duration { return time.Duration(busy) * 20 * service })
-	slow.unseen = 0
-	require.Equal(t, 1, slow.packed())
-}
-
-// If an origin is slower than before, and more connections do not explain it, they are
-// what helps.
-func TestSlowerOriginIsNotTakenForASharedOne(t *testing.T) {
-	const service = 15 * time.Microsecond
-	k := learned(func(int) time.Duration { return service })
-	for range 4096 {
-		k.answered(time.Now(), 10*time.Millisecond, 100*service, 2, false)
-	}
-	k.unseen = 0
-	require.Equal(t, 1, k.packed(), "twice as many explain no more than twice as much")
-}
-
 // A pause of the origin used to count once for each connection, after which so few
-// requests went on each that dozens were dialed.
-func TestLateAnswersThatComeTogetherCountAsOne(t *testing.T) {
-	tail := func(apart time.Duration) float64 {
+// requests went on each that dozens were dialed. Where others are answered meanwhile,
+// it is no pause, however many are late.
+func TestLateAnswersAfterAPauseCountAsOne(t *testing.T) {
+	const late = 16
+	tail := func(pause time.Duration, between int) float64 {
 		k := &knowledge{rtt: time.Millisecond}
 		now := time.Now()
+		inTime := func() { k.answered(now, 10*time.Millisecond, 10*time.Microsecond, false) }
 		for range 512 {
-			k.answered(now, 10*time.Millisecond, 10*time.Microsecond, 1, false)
+			now = now.Add(10 * time.Microsecond)
+			inTime()
 		}
-		for range 8 {
-			now = now.Add(apart)
-			k.answered(now, 100*time.Millisecond, 100*time.Millisecond, 1, false)
+		now = now.Add(pause)
+		for range late {
+			for range between {
+				now = now.Add(10 * time.Microsecond)
+				inTime()
+			}
+			k.answered(now, 100*time.Millisecond, 100*time.Millisecond, false)
 		}
-		return k.tail
+		return k.tail * tailMemory
 	}
-	require.InDelta(t, 1./tailMemory, tail(10*time.Microsecond), .1/tailMemory)
-	require.InDelta(t, 8./tailMemory, tail(2*together), .1/tailMemory)
+	require.InDelta(t, 1, tail(100*time.Millisecond, 0), .1)
+	require.InDelta(t, late, tail(10*time.Microsecond, 0), .5)
+	require.InDelta(t, 1, tail(100*time.Millisecond, 5), .3)
+	require.InDelta(t, late, tail(10*time.Microsecond, 5), 2)
+}
+
+// Services of a few microseconds used to be learnt to the nanosecond only, so that small
+// differences never moved the mean of thousands.
+func TestShortServicesAreLearnt(t *testing.T) {
+	k := &knowledge{rtt: time.Millisecond}
+	for _, service := range []time.Duration{1500, 4000, 500} {
+		for range 100_000 {
+			k.answered(time.Now(), 10*time.Millisecond, service, false)
+		}
+		require.InEpsilon(t, float64(service), float64(k.service), .01)
+	}
+	// Bursts: most come at once, and one of 64 after a pause. That is no change.
+	least, most := time.Hour, time.Duration(0)
+	for i := range 100_000 {
+		gap := 100 * time.Nanosecond
+		if i%64 == 0 {
+			gap = 200 * time.Microsecond
+		}
+		k.answered(time.Now(), 10*time.Millisecond, gap, false)
+		if i > 50_000 {
+			least, most = min(least, k.service), max(most, k.service)
+		}
+	}
+	require.Less(t, most, 2*least+time.Microsecond)
+}
+
+// weighed is the packing that comes of answers that take as long as took says, where
+// requests may wait so long.
+func weighed(k *knowledge, answers int, took func(wait time.Duration) time.Duration) packing {
+	now := k.packing.after
+	for range answers {
+		now = now.Add(100 * time.Microsecond)
+		wait := k.queue(k.doublings())
+		k.weigh(now, now.Add(-took(wait)), true)
+	}
+	return k.packing
+}
+
+// Fewer connections carry what is not slower on them, and more what is.
+func TestPackingIsTried(t *testing.T) {
+	k := &knowledge{rtt: 100 * time.Microsecond, service: 50 * time.Microsecond, mean: 50e3}
+	same := func(time.Duration) time.Duration { return time.Millisecond }
+	slower := func(wait time.Duration) time.Duration { return 300*time.Microsecond + wait }
+	require.Equal(t, maxDoubled, weighed(k, 20_000, same).doubled)
+	pk := weighed(k, 200_000, slower)
+	require.Equal(t, minDoubled, pk.doubled)
+	require.Equal(t, maxPackPause, pk.pause, "it is hardly tried any more")
+	require.Equal(t, maxDoubled, weighed(k, 200_000, same).doubled)
+
+	k.tail = .03
+	require.Equal(t, minQueue, k.queue(k.doublings()), "who waits behind a late answer waits for long")
+
+	// What would make no difference is not tried: it could seem to do no harm.
+	k = &knowledge{rtt: 100 * time.Microsecond, service: 10 * time.Millisecond, mean: 10e6}
+	require.Zero(t, weighed(k, 20_000, same).doubled)
 }

@@ -52,6 +52,7 @@ type place struct {
 	forgotten bool // no longer in pool.places
 	conns     []*conn
 	busy      int           // how many of these have something in flight
+	tried     *conn         // see trial
 	alts      []altConn     // connections of other protocols
 	shared    exchangeQueue // waiting for a connection, or a place in one
 	alone     exchangeQueue // waiting for a connection of their own
@@ -250,6 +251,9 @@ func (p *place) assign(x *exchange, c *conn, now time.Time) {
 	c.origin = x.route.addr
 	if c.proof == proofPair && c.inFlight == 2 && c.pair == 0 {
 		c.pair, c.oneWrite = 2, false
+		if !p.proven() {
+			p.tried = c
+		}
 	}
 	x.conn = c
 	if c.inFlight == 2 && !(p.ticking && p.tickAt.Before(p.due(c).Add(p.known.patience()))) {
@@ -313,7 +317,7 @@ func (p *place) serve(q *exchangeQueue, now time.Time) bool {
 // submitted both. p.mu is held.
 func (p *place) pairUp(x *exchange, c *conn, now time.Time) {
 	second := p.shared.first
-	if second == nil || second.route.addr != c.origin || !p.known.canPipeline(now) || p.trial() != nil ||
+	if second == nil || second.route.addr != c.origin || !p.known.canPipeline(now) || p.trial(now) != nil ||
 		!x.out.rescuable || !second.out.rescuable ||
 		x.out.trace != nil { // whose hooks may take any time
 		return
@@ -427,6 +431,9 @@ func (c *conn) endedBy(err error) {
 	now := time.Now()
 	p.t.pool.notIdle(c, now)
 	c.ended = true
+	if p.tried == c {
+		p.tried = nil
+	}
 	for i, other := range p.conns {
 		if other == c {
 			last := len(p.conns) - 1

@@ -70,7 +70,7 @@ func TestHowLongRequestsGiveWayIsTakenForLateness(t *testing.T) {
 		p.leave(c, 0, now.Add(time.Millisecond))
 	}
 	require.InDelta(t, 4*time.Millisecond, p.known.lag, float64(time.Millisecond)/8)
-	require.Greater(t, p.known.queue(), 8*time.Millisecond)
+	require.Greater(t, p.known.queue(0), 8*time.Millisecond)
 }
 
 // While a request waited behind a response without end, the Transport looked at it a
@@ -117,18 +117,18 @@ func TestFoundAnswersAreNotLate(t *testing.T) {
 	for _, found := range []bool{false, true} {
 		k := knowledge{rtt: time.Millisecond}
 		for range 64 {
-			k.answered(now, 10*time.Millisecond, 100*time.Microsecond, 1, false)
+			k.answered(now, 10*time.Millisecond, 100*time.Microsecond, false)
 		}
 		service := k.service
 		require.Equal(t, 100*time.Microsecond, service)
 		for range 8 {
-			k.answered(now, 200*time.Millisecond, 100*time.Millisecond, 1, found)
+			k.answered(now, 200*time.Millisecond, 100*time.Millisecond, found)
 		}
 		require.Equal(t, found, k.tail == 0)
 		require.Equal(t, found, k.service == service)
 		if found {
 			for range 512 {
-				k.answered(now, 10*time.Millisecond, time.Microsecond, 1, found)
+				k.answered(now, 10*time.Millisecond, time.Microsecond, found)
 			}
 			require.Less(t, k.service, 10*time.Microsecond, "it took no longer than that")
 		}
@@ -165,4 +165,50 @@ func TestTimerEndsWithThoseWhoWait(t *testing.T) {
 	c.line[0].joined = false
 	p.tick(now)
 	require.False(t, p.ticking)
+}
+
+// A timer that comes too late for a request behind another used to be found by going
+// through all connections each time; that it is set anew then must not be lost with that.
+func TestTimerComesInTimeForWhoIsBehind(t *testing.T) {
+	now := time.Now()
+	r := &route{addr: "o"}
+	get := func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: r} }
+	p := &place{t: new(Transport)}
+	p.known.known, p.known.usual = true, time.Millisecond
+	first, second := &conn{place: p, d: new(headDriver), proof: proofOpen}, &conn{place: p, d: new(headDriver), proof: proofOpen}
+	p.conns = []*conn{first, second}
+	p.assign(get(), first, now)
+	p.assign(get(), first, now)
+	require.True(t, p.ticking)
+	require.Equal(t, p.known.patience(), p.tickAt.Sub(now))
+
+	at := p.tickAt
+	p.assign(get(), second, now.Add(time.Millisecond))
+	p.assign(get(), second, now.Add(time.Millisecond))
+	require.Equal(t, at, p.tickAt, "it comes early enough")
+
+	p.timer.Stop()
+	p.tickAt = now.Add(time.Hour)
+	p.timer.Reset(time.Hour)
+	second.line, second.inFlight, p.busy = nil, 0, 1
+	p.assign(get(), second, now)
+	p.assign(get(), second, now)
+	require.LessOrEqual(t, p.tickAt.Sub(now), p.known.patience())
+}
+
+// A pair whose first answer is a stream used to keep all other connections from showing
+// that the origin can pipeline, for as long as it lasted.
+func TestTrialEndsWithThePatienceForIt(t *testing.T) {
+	now := time.Now()
+	p := &place{t: new(Transport)}
+	c := &conn{place: p, d: new(headDriver), proof: proofPair}
+	p.conns = []*conn{c}
+	for range 2 {
+		p.assign(&exchange{out: &outgoing{shareable: true}, route: new(route)}, c, now)
+	}
+	require.Equal(t, 2, c.pair)
+	require.Same(t, c, p.trial(now))
+	require.Nil(t, p.trial(now.Add(p.known.patienceWithPair()+time.Millisecond)))
+	c.ended = true
+	require.Nil(t, p.trial(now))
 }

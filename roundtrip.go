@@ -47,6 +47,7 @@ type exchange struct {
 	rescued        bool          // was told to go elsewhere
 	silent         bool          // got no answer among others, and goes alone next
 	joined         bool          // others were in flight when it got its connection
+	crowded        bool          // it would have gone elsewhere if packed had been another
 	followed       bool          // another got the place behind it
 	inPipe         atomic.Bool   // was submitted
 	canceled       atomic.Bool   // by CancelRequest

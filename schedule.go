@@ -22,7 +22,9 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 		most = p.known.filled()
 		packed = min(packed, most) // there may be no elsewhere for who waits behind a late answer
 	}
-	if c := p.chooseEmptiest(x, packed, now); c != nil {
+	c := p.chooseShared(x, packed, now)
+	x.crowded = c != nil && c.inFlight >= p.known.packedIf(p.known.doublings()-1) || c == nil && p.busy > 0
+	if c != nil {
 		return c
 	}
 	if c := p.chooseIdle(false, false); c != nil {
@@ -31,14 +33,17 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 		}
 		return c
 	}
-	return p.chooseEmptiest(x, most, now)
+	return p.chooseShared(x, most, now)
 }
 
-// chooseEmptiest returns the connection with the least in flight that x can join,
-// if that is less than depth.
-func (p *place) chooseEmptiest(x *exchange, depth int, now time.Time) (best *conn) {
+// chooseShared returns the connection that x can join with the least in flight, if that
+// is less than depth. While requests may wait for longer than minQueue, it is the one
+// with the most, so that others become idle.
+func (p *place) chooseShared(x *exchange, depth int, now time.Time) (best *conn) {
+	fullest := p.known.doublings() > 0
 	for _, c := range p.conns {
-		if (best == nil || c.inFlight < best.inFlight) && c.inFlight < depth && p.canJoin(c, x, now) {
+		better := best == nil || fullest && c.inFlight > best.inFlight || !fullest && c.inFlight < best.inFlight
+		if better && c.inFlight < depth && p.canJoin(c, x, now) {
 			best = c
 		}
 	}
@@ -110,7 +115,7 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 		return 1 // to see the pair through
 	case c.proof == proofPair:
 		// Only a pair in one write proves anything, but nobody waits long for that.
-		if !x.waiting || now.Sub(x.since) < p.known.pairPause() || p.trial() != nil {
+		if !x.waiting || now.Sub(x.since) < p.known.pairPause() || p.trial(now) != nil {
 			return 1
 		}
 		return min(depth, 2)
@@ -210,20 +215,18 @@ func (p *place) unproven(now time.Time) (n int) {
 }
 
 // trial returns the connection with the pair in flight that is to show whether the
-// origin can pipeline at all, or nil. Until that is known there is one at a time: an
-// origin that cannot keeps its second waiting.
-func (p *place) trial() *conn {
-	if p.proven() {
+// origin can pipeline at all, or nil. Until that is known there is one at a time, for as
+// long as it may be silent: an origin that cannot keeps its second waiting.
+func (p *place) trial(now time.Time) *conn {
+	c := p.tried
+	if c == nil || c.pair == 0 || c.inFlight == 0 || c.ended || p.waits(c, now) > p.known.patienceWithPair() {
 		return nil
 	}
-	if i := slices.IndexFunc(p.conns, func(c *conn) bool { return c.pair > 0 }); i >= 0 {
-		return p.conns[i]
-	}
-	return nil
+	return c
 }
 
 func (p *place) trialIsLate(now time.Time) bool {
-	c := p.trial()
+	c := p.trial(now)
 	return c != nil && p.late(c, now)
 }
 

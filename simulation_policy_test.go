@@ -60,8 +60,8 @@ func (w *workload) plain(seed uint64, end time.Duration) outcome {
 	for _, d := range w.demands(seed, end) {
 		s.at(d.at, func() { s.ask(d) })
 	}
-	for range w.callers {
-		s.at(0, func() { s.ask(s.draw()) })
+	for i := range w.callers {
+		s.at(w.begins(i), func() { s.ask(s.draw()) })
 	}
 	for len(s.events) > 0 {
 		e := heap.Pop(&s.events).(plainEvent)
@@ -77,7 +77,7 @@ func (s *plainPolicy) at(t time.Duration, do func()) {
 	heap.Push(&s.events, plainEvent{t, s.number, do})
 }
 
-func (s *plainPolicy) draw() demand { return demand{at: s.now, service: s.w.service(s.rng)} }
+func (s *plainPolicy) draw() demand { return demand{at: s.now, service: s.w.draw(s.rng, s.now)} }
 
 func (s *plainPolicy) ask(d demand) {
 	o := &s.origins[d.origin]

@@ -91,8 +91,8 @@ func (w *workload) simulate(t *testing.T, seed uint64, end time.Duration) (out o
 		s.t.pool.simulate = s.driver
 		s.demands = w.demands(seed, end)
 		s.next()
-		for range w.callers {
-			s.at(s.began, func() { s.ask(s.draw()) })
+		for i := range w.callers {
+			s.at(s.began.Add(w.begins(i)), func() { s.ask(s.draw()) })
 		}
 		s.run()
 		s.t.CloseIdleConnections()
@@ -117,7 +117,7 @@ func (s *simulation) next() {
 
 // draw returns the next request of a caller.
 func (s *simulation) draw() *simRequest {
-	return &simRequest{demand: demand{service: s.w.service(s.rng)}, began: time.Now()}
+	return &simRequest{demand: demand{service: s.w.draw(s.rng, time.Since(s.began))}, began: time.Now()}
 }
 
 func (s *simulation) run() {

@@ -18,6 +18,8 @@ type workload struct {
 	callers int       // in place of rates: so many, each with one request at a time
 	limit   int       // connections per origin; 0 for no limit
 	single  bool      // an origin handles one request at a time altogether
+	calm    int       // so many of the callers begin at once, the others after calmTime
+	before  service   // until then, if there are such
 }
 
 // dialTime is how long a connection takes.
@@ -30,6 +32,24 @@ func (w *workload) dialTime() time.Duration {
 
 // A service draws how long an origin takes for a request.
 type service func(*rand.Rand) time.Duration
+
+const calmTime = time.Second
+
+// begins is when the i-th caller does.
+func (w *workload) begins(i int) time.Duration {
+	if w.calm > 0 && i >= w.calm {
+		return calmTime
+	}
+	return 0
+}
+
+// draw draws a service at that time, since the beginning.
+func (w *workload) draw(rng *rand.Rand, at time.Duration) time.Duration {
+	if w.calm > 0 && at < calmTime {
+		return w.before(rng)
+	}
+	return w.service(rng)
+}
 
 // A server handles one request at a time, in the order in which they arrive.
 type server struct{ free time.Duration } // when it has handled all of them, since the beginning

@@ -14,30 +14,23 @@ import (
 // (Section 3.8.6.3), on Linux by 40 ms, and everybody behind the first answer waits for
 // that long. nginx with tcp_nopush is such a peer.
 type acks struct {
-	send func()      // nil where it cannot be asked for
-	owed atomic.Bool // something has arrived since anything was sent
+	send         func()       // nil where it cannot be asked for
+	arrived      atomic.Int64 // octets
+	acknowledged atomic.Int64 // of these, by octets that were sent, or because it was asked for
 }
 
-// received takes note of octets that have arrived.
-func (a *acks) received(n int) {
-	if n > 0 {
-		a.owed.Store(true)
-	}
-}
+func (a *acks) received(n int) { a.arrived.Add(int64(n)) }
 
-// sending is called before octets are written: they acknowledge what had arrived. If none
-// were in the end, sent is told.
-func (a *acks) sending() (owed bool) { return a.owed.Swap(false) }
+// sent takes note that octets were sent when so much had arrived.
+func (a *acks) sent(arrived int64) { a.acknowledged.Store(arrived) }
 
-func (a *acks) sent(n int, owed bool) {
-	if n == 0 && owed {
-		a.owed.Store(true)
-	}
-}
+// owed reports whether something has arrived that is not acknowledged.
+func (a *acks) owed() bool { return a.send != nil && a.arrived.Load() != a.acknowledged.Load() }
 
 // waiting is called before octets are waited for.
 func (a *acks) waiting() {
-	if a.send != nil && a.owed.Swap(false) {
+	if a.owed() {
+		a.acknowledged.Store(a.arrived.Load())
 		a.send()
 	}
 }
@@ -54,7 +47,7 @@ func acknowledger(nc net.Conn) func() {
 			return nil
 		}
 		return func() { sys.Control(quickAck) }
-	case interface{ NetConn() net.Conn }: // TLS
+	case interface{ NetConn() net.Conn }: // TLS, and what lies below it
 		return acknowledger(c.NetConn())
 	}
 	return nil

@@ -27,6 +27,7 @@ func TestAcknowledgementIsAskedForBelow(t *testing.T) {
 		wrapped{client},
 		tls.Client(client, new(tls.Config)),
 		tls.Client(wrapped{client}, new(tls.Config)),
+		TLSClient(client, new(tls.Config)),
 	} {
 		control(func(fd int) {
 			require.NoError(t, syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_QUICKACK, 0))

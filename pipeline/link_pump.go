@@ -66,8 +66,11 @@ func (l *pumpLink) transfer(in, out []byte, block bool) (m moved) {
 			return m
 		}
 		m.waited = true
-		if len(in) > 0 {
+		if len(in) > 0 && l.acks.owed() {
+			l.mu.Unlock() // it runs code of others
 			l.acks.waiting()
+			l.mu.Lock()
+			continue
 		}
 		l.changed.Wait()
 	}
@@ -105,7 +108,7 @@ func (l *pumpLink) takeOut(out []byte, m *moved) {
 	m.out = min(len(out), pumpWriteMax-len(l.out)-l.writing)
 	if m.out > 0 {
 		l.out = append(l.out, out[:m.out]...)
-		l.acks.sending()
+		l.acks.sent(l.acks.arrived.Load()) // by writeLoop, in a moment
 		l.changed.Broadcast()
 	}
 }

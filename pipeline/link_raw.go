@@ -103,9 +103,11 @@ func (l *rawLink) write(out []byte, block bool, m *moved) {
 }
 
 func (l *rawLink) send(p []byte, block bool) (n int, tried bool, err error) {
-	owed := l.acks.sending()
+	arrived := l.acks.arrived.Load()
 	n, tried, err = l.wr.do(p, block)
-	l.acks.sent(n, owed)
+	if n > 0 {
+		l.acks.sent(arrived)
+	}
 	l.taken.Add(int64(n))
 	return n, tried, err
 }

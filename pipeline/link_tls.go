@@ -44,6 +44,9 @@ type shim struct {
 	outErr  error  // why nothing more can be written
 }
 
+// NetConn returns the connection below, as that of a tls.Conn does.
+func (s *shim) NetConn() net.Conn { return s.Conn }
+
 // errWouldBlock is the temporary error of shim.Read.
 type errWouldBlock struct{}
 

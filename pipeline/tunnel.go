@@ -63,6 +63,9 @@ type tunnel struct {
 	early []byte // owned by the reading goroutine
 }
 
+// NetConn returns the connection below, as that of a tls.Conn does.
+func (t *tunnel) NetConn() net.Conn { return t.Conn }
+
 func (t *tunnel) Read(p []byte) (int, error) {
 	if len(t.early) == 0 {
 		return t.Conn.Read(p)
