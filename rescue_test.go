@@ -177,6 +177,9 @@ func TestTimerComesInTimeForWhoIsBehind(t *testing.T) {
 	p.known.known, p.known.usual = true, time.Millisecond
 	first, second := &conn{place: p, d: new(headDriver), proof: proofOpen}, &conn{place: p, d: new(headDriver), proof: proofOpen}
 	p.conns = []*conn{first, second}
+	p.mu.Lock() // for whom the timer comes
+	defer p.mu.Unlock()
+	defer func() { p.timer.Stop() }()
 	p.assign(get(), first, now)
 	p.assign(get(), first, now)
 	require.True(t, p.ticking)

@@ -191,7 +191,8 @@ func TestNewHeadIsLookedAtInTime(t *testing.T) {
 		second.Send(okay("post"))
 		post.WantContent("post")
 		time.Sleep(100 * time.Millisecond) // behind /b, it has not been answered
-		require.Len(t, second.Requests(), 3)
+		require.EqualValues(t, 2, client.Transport().(*httppipe.Transport).Stats().Rescues)
+		time.Sleep(3 * time.Second) // if there are no two to make a pair, they wait for one
 		second.WantRequests("GET /b2", "GET /c")
 		second.Send(okay("b2") + okay("c"))
 		b2.WantContent("b2")
