@@ -215,3 +215,26 @@ func TestTrialEndsWithThePatienceForIt(t *testing.T) {
 	c.ended = true
 	require.Nil(t, p.trial(now))
 }
+
+// Where no connection has room within packed, those that are crowded anyway used to be
+// filled one after the other, the fullest first.
+func TestCrowdedConnectionsAreFilledEvenly(t *testing.T) {
+	now := time.Now()
+	r := &route{addr: "o"}
+	get := func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: r} }
+	p := &place{t: &Transport{MaxConnsPerHost: 2}}
+	p.known.known, p.known.usual, p.known.service, p.known.mean = true, time.Second, time.Millisecond, 1e6
+	p.known.rtt = 100 * time.Millisecond
+	p.known.packing.doubled = maxDoubled
+	few, many := &conn{place: p, d: new(headDriver), proof: proofOpen}, &conn{place: p, d: new(headDriver), proof: proofOpen}
+	p.conns = []*conn{few, many}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer func() { p.timer.Stop() }()
+	for range p.known.packed() {
+		p.assign(get(), few, now)
+		p.assign(get(), many, now)
+	}
+	p.assign(get(), many, now)
+	require.Same(t, few, p.choose(get(), now))
+}

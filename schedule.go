@@ -22,7 +22,7 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 		most = p.known.filled()
 		packed = min(packed, most) // there may be no elsewhere for who waits behind a late answer
 	}
-	c := p.chooseShared(x, packed, now)
+	c := p.chooseShared(x, packed, p.known.doublings() > 0, now)
 	x.crowded = c != nil && c.inFlight >= p.known.packedIf(p.known.doublings()-1) || c == nil && p.busy > 0
 	if c != nil {
 		return c
@@ -33,14 +33,13 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 		}
 		return c
 	}
-	return p.chooseShared(x, most, now)
+	return p.chooseShared(x, most, false, now)
 }
 
-// chooseShared returns the connection that x can join with the least in flight, if that
-// is less than depth. While requests may wait for longer than minQueue, it is the one
-// with the most, so that others become idle.
-func (p *place) chooseShared(x *exchange, depth int, now time.Time) (best *conn) {
-	fullest := p.known.doublings() > 0
+// chooseShared returns the connection with the least in flight that x can join, if that
+// is less than depth; or that with the most, so that others become idle: where requests
+// may wait for longer than minQueue, to have fewer connections.
+func (p *place) chooseShared(x *exchange, depth int, fullest bool, now time.Time) (best *conn) {
 	for _, c := range p.conns {
 		better := best == nil || fullest && c.inFlight > best.inFlight || !fullest && c.inFlight < best.inFlight
 		if better && c.inFlight < depth && p.canJoin(c, x, now) {
