@@ -11,7 +11,7 @@ import (
 // in its place as one too many.
 func TestConnThatIsAboutToBeClosedIsNotIdle(t *testing.T) {
 	tr := &Transport{MaxIdleConnsPerHost: 1}
-	p := &place{t: tr}
+	p := newTestPlace(tr)
 	tr.pool.places = map[routeKey]*place{{}: p}
 	closing := &conn{place: p, d: new(headDriver), closing: true}
 	c := &conn{place: p, d: new(headDriver)}

@@ -51,7 +51,7 @@ func TestKeepAliveMargin(t *testing.T) {
 
 // threeOnAConn are exchanges that were assigned to a connection at the same moment.
 func threeOnAConn() (p *place, c *conn, line [3]*exchange) {
-	p = &place{t: new(Transport)}
+	p = newTestPlace(new(Transport))
 	c = &conn{place: p, d: new(headDriver), proof: proofOpen}
 	p.conns = []*conn{c}
 	now := time.Now()

@@ -18,6 +18,14 @@ type headDriver struct {
 
 func (d *headDriver) Head() *pipeline.Call { return d.head }
 
+// newTestPlace returns a place whose timer can be set, and does nothing: what comes at
+// its time is for the tests themselves to call.
+func newTestPlace(tr *Transport) *place {
+	p := &place{t: tr, timer: time.AfterFunc(time.Hour, func() {})}
+	p.timer.Stop()
+	return p
+}
+
 // A slow request that was assigned after another one, but submitted before it, used to
 // be sent again itself, while the one behind it waited.
 func TestRescueSparesTheHead(t *testing.T) {
@@ -27,7 +35,8 @@ func TestRescueSparesTheHead(t *testing.T) {
 		exchanges[i] = &exchange{out: &outgoing{rescuable: true}, assigned: began, arrived: began.Add(time.Duration(i))}
 		exchanges[i].inPipe.Store(true)
 	}
-	p := &place{t: new(Transport), known: knowledge{credit: rescueCredit}}
+	p := newTestPlace(new(Transport))
+	p.known.credit = rescueCredit
 	d := &headDriver{head: &exchanges[1].call}
 	c := &conn{place: p, d: d, line: exchanges, inFlight: 3, proof: proofOpen}
 	p.conns = []*conn{c}
@@ -43,7 +52,7 @@ func TestRescueSparesTheHead(t *testing.T) {
 // wait for.
 func TestConnectionThatClosesHoldsBackNoDial(t *testing.T) {
 	now := time.Now()
-	p := &place{t: new(Transport)}
+	p := newTestPlace(new(Transport))
 	p.known.known, p.known.rtt, p.known.service, p.known.usual = true, time.Millisecond, 50*time.Microsecond, time.Millisecond
 	r := &route{addr: "o"}
 	late := &conn{place: p, d: new(headDriver), proof: proofOpen, origin: r.addr}
@@ -59,7 +68,7 @@ func TestConnectionThatClosesHoldsBackNoDial(t *testing.T) {
 // connections would not bring them sooner.
 func TestHowLongRequestsGiveWayIsTakenForLateness(t *testing.T) {
 	now := time.Now()
-	p := &place{t: new(Transport)}
+	p := newTestPlace(new(Transport))
 	c := &conn{place: p, d: new(headDriver), proof: proofOpen}
 	for range 32 {
 		x := &exchange{out: &outgoing{shareable: true}, route: new(route)}
@@ -80,7 +89,8 @@ func TestLongWaitTakesFewLooks(t *testing.T) {
 	head, waiting := new(exchange), &exchange{waiting: true, arrived: began, since: began}
 	c := &conn{inFlight: 1, line: []*exchange{head}, turn: began}
 	head.assigned = began
-	p := &place{t: &Transport{MaxConnsPerHost: 1}, conns: []*conn{c}}
+	p := newTestPlace(&Transport{MaxConnsPerHost: 1})
+	p.conns = []*conn{c}
 	p.shared.push(waiting)
 	looks, longest := 0, time.Duration(0)
 	for now := began; now.Sub(began) < time.Hour; looks++ {
@@ -99,7 +109,7 @@ func TestBehindUnwantedOnlyIfThereIsNoOther(t *testing.T) {
 	r := &route{addr: "o"}
 	get := func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: r} }
 	for limit, want := range map[int]bool{0: false, 1: true} {
-		p := &place{t: &Transport{MaxConnsPerHost: limit}}
+		p := newTestPlace(&Transport{MaxConnsPerHost: limit})
 		p.known.known, p.known.usual = true, time.Millisecond
 		c := &conn{place: p, d: new(headDriver), proof: proofOpen, origin: r.addr}
 		p.conns = []*conn{c}
@@ -137,7 +147,8 @@ func TestFoundAnswersAreNotLate(t *testing.T) {
 
 // The same for who gives up.
 func TestTimerEndsWithWhoGivesUp(t *testing.T) {
-	p := &place{t: &Transport{MaxConnsPerHost: 1}, asked: time.Now()}
+	p := newTestPlace(&Transport{MaxConnsPerHost: 1})
+	p.asked = time.Now()
 	c := &conn{place: p, d: new(headDriver), proof: proofOpen, exclusive: true}
 	c.line, c.inFlight, p.conns = []*exchange{{out: new(outgoing)}}, 1, []*conn{c}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -152,7 +163,7 @@ func TestTimerEndsWithWhoGivesUp(t *testing.T) {
 // When nobody waits any more, the timer does not go on for as long as they did.
 func TestTimerEndsWithThoseWhoWait(t *testing.T) {
 	now := time.Now()
-	p := &place{t: new(Transport)}
+	p := newTestPlace(new(Transport))
 	p.known.known = true
 	c := &conn{place: p, d: new(headDriver), proof: proofOpen, turn: now.Add(-time.Hour)}
 	c.line = []*exchange{{out: new(outgoing)}, {out: new(outgoing)}}
@@ -173,13 +184,10 @@ func TestTimerComesInTimeForWhoIsBehind(t *testing.T) {
 	now := time.Now()
 	r := &route{addr: "o"}
 	get := func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: r} }
-	p := &place{t: new(Transport)}
+	p := newTestPlace(new(Transport))
 	p.known.known, p.known.usual = true, time.Millisecond
 	first, second := &conn{place: p, d: new(headDriver), proof: proofOpen}, &conn{place: p, d: new(headDriver), proof: proofOpen}
 	p.conns = []*conn{first, second}
-	p.mu.Lock() // for whom the timer comes
-	defer p.mu.Unlock()
-	defer func() { p.timer.Stop() }()
 	p.assign(get(), first, now)
 	p.assign(get(), first, now)
 	require.True(t, p.ticking)
@@ -203,7 +211,7 @@ func TestTimerComesInTimeForWhoIsBehind(t *testing.T) {
 // that the origin can pipeline, for as long as it lasted.
 func TestTrialEndsWithThePatienceForIt(t *testing.T) {
 	now := time.Now()
-	p := &place{t: new(Transport)}
+	p := newTestPlace(new(Transport))
 	c := &conn{place: p, d: new(headDriver), proof: proofPair}
 	p.conns = []*conn{c}
 	for range 2 {
@@ -222,15 +230,12 @@ func TestCrowdedConnectionsAreFilledEvenly(t *testing.T) {
 	now := time.Now()
 	r := &route{addr: "o"}
 	get := func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: r} }
-	p := &place{t: &Transport{MaxConnsPerHost: 2}}
+	p := newTestPlace(&Transport{MaxConnsPerHost: 2})
 	p.known.known, p.known.usual, p.known.service, p.known.mean = true, time.Second, time.Millisecond, 1e6
 	p.known.rtt = 100 * time.Millisecond
 	p.known.packing.doubled = maxDoubled
 	few, many := &conn{place: p, d: new(headDriver), proof: proofOpen}, &conn{place: p, d: new(headDriver), proof: proofOpen}
 	p.conns = []*conn{few, many}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	defer func() { p.timer.Stop() }()
 	for range p.known.packed() {
 		p.assign(get(), few, now)
 		p.assign(get(), many, now)

@@ -125,7 +125,8 @@ type serverConn struct {
 	ctx     context.Context // done when the Server ends the connection
 	stop    context.CancelFunc
 
-	received int // request heads
+	received int  // request heads
+	cut      bool // the last Read was the last one
 }
 
 func newServerConn(s *Server, index int, nc net.Conn) *serverConn {
@@ -136,7 +137,7 @@ func newServerConn(s *Server, index int, nc net.Conn) *serverConn {
 	if c.handler == nil {
 		c.handler = AnswerContent
 	}
-	c.br = bufio.NewReaderSize(c.stream, segmentSize)
+	c.br = bufio.NewReaderSize(readerFunc(c.read), segmentSize)
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c
 }
@@ -189,7 +190,7 @@ func (c *serverConn) receiveHead() (*http.Request, *Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		if isMalformed(err) {
+		if !c.cut && isMalformed(err) {
 			s.malformed = append(s.malformed, err)
 		}
 		return nil, nil
@@ -202,6 +203,18 @@ func (c *serverConn) receiveHead() (*http.Request, *Entry) {
 	c.received++
 	return req, entry
 }
+
+// read reads from the connection. http.ReadRequest takes a line without an end, where
+// the connection ends, for a whole one.
+func (c *serverConn) read(p []byte) (int, error) {
+	n, err := c.stream.Read(p)
+	c.cut = err != nil
+	return n, err
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // isMalformed reports whether err is about octets, and not about the end of
 // the connection.

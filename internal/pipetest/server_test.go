@@ -433,6 +433,23 @@ func TestRecord(t *testing.T) {
 	})
 }
 
+// A request that the end of the connection cuts off is not malformed, wherever that is.
+func TestRequestThatIsCutOffIsNotMalformed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{}
+		network, _ := serve(t, s)
+		whole := "PUT /a?n=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n"
+		for n := range len(whole) + 1 {
+			nc := dialServer(t, network)
+			send(t, nc, whole[:n])
+			require.NoError(t, nc.Close())
+			synctest.Wait()
+		}
+		require.Empty(t, s.Malformed())
+		require.Len(t, s.Record(), 1)
+	})
+}
+
 func TestServerServesNetHTTP(t *testing.T) {
 	_, serverTLS := TLSConfigs()
 	for name, s := range map[string]*Server{"plain": {}, "tls": {TLS: serverTLS}} {
