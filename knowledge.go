@@ -291,6 +291,10 @@ func quotient(a, b time.Duration) int {
 // the peer can pipeline, before it joins one that is in flight.
 func (k *knowledge) pairPause() time.Duration { return max(minTick, k.rtt/4) }
 
+// coldPause is how long a request waits for a first connection, or a place on an unproven
+// one, before the origin is taken for so far away that more should be dialed.
+func (k *knowledge) coldPause() time.Duration { return max(minPatience, k.rtt/4) }
+
 // patienceWithPair is how long a pair may be silent.
 func (k *knowledge) patienceWithPair() time.Duration {
 	return max(minPairWait, 8*k.rtt, k.pairWait)

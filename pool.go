@@ -53,6 +53,7 @@ type place struct {
 	conns     []*conn
 	busy      int           // how many of these have something in flight
 	tried     *conn         // see trial
+	aloneTill time.Time     // see learnAlone
 	alts      []altConn     // connections of other protocols
 	shared    exchangeQueue // waiting for a connection, or a place in one
 	alone     exchangeQueue // waiting for a connection of their own
@@ -256,7 +257,7 @@ func (p *place) assign(x *exchange, c *conn, now time.Time) {
 		}
 	}
 	x.conn = c
-	if c.inFlight == 2 && !(p.ticking && p.tickAt.Before(p.due(c).Add(p.known.patience()))) {
+	if c.inFlight == 2 && !(p.ticking && p.tickAt.Before(p.lateFrom(c, now))) {
 		p.tick(now) // to look at c in time; it goes through all connections
 	}
 }
@@ -306,6 +307,9 @@ func (p *place) serve(q *exchangeQueue, now time.Time) bool {
 	p.assign(x, c, now)
 	if x.shares() && c.proof == proofPair && c.inFlight == 1 {
 		p.pairUp(x, c, now)
+		if c.inFlight == 1 {
+			p.learnAlone(x, c, now)
+		}
 	}
 	x.settle()
 	p.bar()
@@ -393,7 +397,7 @@ func (p *place) leave(c *conn, i int, now time.Time) {
 	}
 	if p.shared.first != nil || p.alone.first != nil {
 		p.dispatch(now)
-	} else if p.ticking && p.tickAt.Sub(now) > p.known.patience() {
+	} else if p.ticking && p.tickAt.After(p.lateFrom(c, now)) {
 		p.tick(now) // that look was put off because of a head that may be gone
 	}
 	if c.isIdle() {

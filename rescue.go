@@ -49,8 +49,8 @@ func (p *place) tick(now time.Time) {
 }
 
 // untilLook is how long to wait for the next look: until a head becomes late, if it
-// stays the head, and not longer than that would take anew; until somebody has waited
-// long enough to join an unproven pair; or until the next dial may be tried. What
+// stays the head; until somebody has waited long enough to join an unproven pair, or for
+// more connections to be dialed; or until the next dial may be tried. What
 // cannot be foreseen is looked at again and again, less often the longer it lasts.
 // p.mu is held.
 func (p *place) untilLook(now time.Time) time.Duration {
@@ -63,8 +63,10 @@ func (p *place) untilLook(now time.Time) time.Duration {
 		}
 	}
 	if x := p.shared.first; x != nil {
-		if left := p.known.pairPause() - now.Sub(x.since); left > 0 {
-			wait = min(wait, left)
+		for _, pause := range []time.Duration{p.known.pairPause(), p.known.coldPause()} {
+			if left := pause - now.Sub(x.since); left > 0 {
+				wait = min(wait, left)
+			}
 		}
 	}
 	if left := p.known.dialAfter.Sub(now); left > 0 {
@@ -74,9 +76,10 @@ func (p *place) untilLook(now time.Time) time.Duration {
 		if c.inFlight == 0 {
 			continue
 		}
-		again(p.waits(c, now))
 		if left := patience - p.waits(c, now); left >= 0 {
 			wait = min(wait, left)
+		} else {
+			again(p.waits(c, now))
 		}
 	}
 	return max(minTick, wait)
@@ -144,7 +147,7 @@ func (p *place) rescue(now time.Time) (rescued []*exchange) {
 		return nil // there is no elsewhere
 	}
 	for _, c := range p.conns {
-		if c.inFlight < 2 || c.ended || c.pair > 0 || !p.late(c, now) {
+		if c.inFlight < 2 || c.ended || !p.late(c, now) {
 			continue
 		}
 		head := c.head()

@@ -48,6 +48,51 @@ func TestRescueSparesTheHead(t *testing.T) {
 	require.Empty(t, p.rescue(began.Add(time.Minute)), "they are on their way already")
 }
 
+// The second of a pair that was to prove a new connection used to wait for as long as a
+// pair may be silent, when the first took long.
+func TestRescueFromAPair(t *testing.T) {
+	began := time.Now()
+	p := newTestPlace(new(Transport))
+	p.known.known, p.known.usual, p.known.credit = true, time.Millisecond, rescueCredit
+	d := new(headDriver)
+	c := &conn{place: p, d: d, proof: proofPair}
+	p.conns = []*conn{c}
+	var pair [2]*exchange
+	for i := range pair {
+		pair[i] = &exchange{out: &outgoing{shareable: true, rescuable: true}, route: new(route)}
+		pair[i].inPipe.Store(true)
+		p.assign(pair[i], c, began)
+	}
+	d.head = &pair[0].call
+	require.Equal(t, 2, c.pair)
+	require.Empty(t, p.rescue(began.Add(p.known.patience())))
+	require.Equal(t, pair[1:], p.rescue(began.Add(p.known.patience()+1)))
+}
+
+// While all that is in flight is still to be due, there is nothing to look at: the timer
+// used to come some times in each round trip.
+func TestTimerComesWhenAHeadBecomesLate(t *testing.T) {
+	now := time.Now()
+	p := newTestPlace(new(Transport))
+	p.known.known, p.known.usual, p.known.rtt = true, time.Millisecond, 50*time.Millisecond
+	c := &conn{place: p, d: new(headDriver), proof: proofOpen}
+	p.conns = []*conn{c}
+	get := func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: new(route)} }
+	late := p.known.rtt + p.known.patience()
+	p.assign(get(), c, now)
+	p.assign(get(), c, now)
+	require.Equal(t, late, p.tickAt.Sub(now))
+	now = now.Add(20 * time.Millisecond)
+	p.assign(get(), c, now)
+	require.Equal(t, late-20*time.Millisecond, p.tickAt.Sub(now), "the head is still the same")
+	p.leave(c, 0, now)
+	p.leave(c, 0, now)
+	require.Equal(t, late-20*time.Millisecond, p.tickAt.Sub(now), "it comes too early, but not too late")
+	p.tickAt = now.Add(time.Hour) // put off while a head was very late
+	p.assign(get(), c, now)
+	require.Equal(t, late, p.tickAt.Sub(now))
+}
+
 // A connection that is about to close, and was never proved, is none that others may
 // wait for.
 func TestConnectionThatClosesHoldsBackNoDial(t *testing.T) {

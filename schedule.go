@@ -66,12 +66,23 @@ func (p *place) chooseIdle(alone, fresh bool) *conn {
 
 // awaitsPartner reports whether x should wait a moment for another request, so that
 // both go to c in one write and prove that the peer can pipeline: if requests come
-// that fast, and no other waits yet. Without that proof c is of little use to many.
+// that fast, and no other waits yet. Without that proof c is of little use to many. The
+// first such proof is worth a wait only if the origin is far away and there are more
+// callers than a few: others have come about sooner, or do without.
 func (p *place) awaitsPartner(x *exchange, c *conn, now time.Time) bool {
 	pause := p.known.pairPause()
-	return c.proof == proofPair && p.proven() && p.known.canPipeline(now) &&
+	return c.proof == proofPair && p.known.canPipeline(now) && now.After(p.aloneTill) &&
+		(p.proven() || pause > minTick && p.busy >= unprovenConns && p.trial(now) == nil) &&
 		x.gap < pause && now.Sub(x.arrived) < pause &&
 		(p.shared.first == nil || p.shared.first == x && p.shared.last == x)
+}
+
+// learnAlone takes note that x went to c alone. If it had waited for a partner in vain,
+// nobody waits for one for a while: that must not cost more than a little of the time.
+func (p *place) learnAlone(x *exchange, c *conn, now time.Time) {
+	if pause := p.known.pairPause(); c.proof == proofPair && now.Sub(x.since) >= pause {
+		p.aloneTill = now.Add(partnerPauses * pause)
+	}
 }
 
 // canJoin reports whether x may be sent behind what is in flight on c: if that is
@@ -131,9 +142,20 @@ func (p *place) full() bool {
 	return limit > 0 && p.total() >= limit
 }
 
-// unprovenConns is how many connections an origin gets while none of them has
-// shown that it can pipeline: with more callers than that a pair comes about.
-const unprovenConns = 2
+const (
+	// unprovenConns is how many connections an origin gets while none of them has
+	// shown that it can pipeline: with more callers than that a pair comes about.
+	unprovenConns = 2
+
+	// coldConns is how many it gets at the most, if that takes longer than it is worth
+	// to wait for: as many as browsers open. So a few requests to an origin far away take
+	// no more round trips than with net/http.
+	coldConns = 6
+
+	// partnerPauses is how many times as long as one has waited for a partner in vain
+	// nobody does.
+	partnerPauses = 16
+)
 
 // needed is how many dials should be under way for those who wait, and so that fewer
 // are crowded. p.mu is held.
@@ -156,19 +178,35 @@ func (p *place) needed(now time.Time) int {
 	switch {
 	case p.bindsLate(now):
 		return alone
-	case sharing == 0:
-		return alone + 1 // prove an unknown origin first
 	case p.trialIsLate(now):
 		return alone + shared // as net/http, until it is known
 	case packed == 1 && p.known.known:
 		return alone + shared // as net/http
-	case late == sharing:
-		// That this goes on can only be guessed, so that it is answered by doubling.
-		return alone + min(shared, sharing)
-	case p.proven():
-		return alone + max(0, (shared+packed-1)/packed-p.unproven(now))
 	}
-	return alone + max(0, min(shared, unprovenConns-sharing))
+	double := 0
+	if late == sharing {
+		double = sharing // that this goes on can only be guessed
+	}
+	switch {
+	case !p.proven():
+		return alone + min(shared, max(double, p.untilProven(sharing, now)-sharing))
+	case double > 0:
+		return alone + min(shared, double)
+	}
+	return alone + max(0, (shared+packed-1)/packed-p.unproven(now))
+}
+
+// untilProven is how many connections those who share should have while none of them
+// has shown that the origin can pipeline. p.mu is held.
+func (p *place) untilProven(sharing int, now time.Time) int {
+	x := p.shared.first
+	switch {
+	case x != nil && now.Sub(x.since) >= p.known.coldPause():
+		return coldConns
+	case sharing == 0:
+		return 1
+	}
+	return unprovenConns
 }
 
 // crowded reports whether there are so many requests on a connection that another is
@@ -246,6 +284,14 @@ func (p *place) due(c *conn) time.Time {
 
 // waits is how long the answer to c's head has been due.
 func (p *place) waits(c *conn, now time.Time) time.Duration { return now.Sub(p.due(c)) }
+
+// lateFrom is when c's head becomes late; or when one would that were due now.
+func (p *place) lateFrom(c *conn, now time.Time) time.Time {
+	if c.inFlight > 0 {
+		now = p.due(c)
+	}
+	return now.Add(p.known.patience())
+}
 
 // late reports whether c's head is overdue.
 func (p *place) late(c *conn, now time.Time) bool {
