@@ -44,6 +44,9 @@ func (p *place) chooseShared(x *exchange, depth int, fullest bool, now time.Time
 		better := best == nil || fullest && c.inFlight > best.inFlight || !fullest && c.inFlight < best.inFlight
 		if better && c.inFlight < depth && p.canJoin(c, x, now) {
 			best = c
+			if fullest && c.inFlight == depth-1 || !fullest && c.inFlight == 1 {
+				break // there is no better one
+			}
 		}
 	}
 	return best
