@@ -2,8 +2,12 @@ package httppipe_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net/http/httptrace"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,26 +32,52 @@ func TestFewRequestsToNewOriginTakeTwoRoundTrips(t *testing.T) {
 	}
 }
 
-// Each caller that had got a connection while nothing was known used to stay on it, for
-// as long as there was no moment in which two waited for one.
-func TestCallersFarAwayComeToShare(t *testing.T) {
+// Six connections that have not answered because they could not used to count as late, so
+// that six more were dialed.
+func TestManyRequestsToNewOriginTakeSixConnections(t *testing.T) {
 	inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(25 * time.Millisecond)}, func(w *world) {
-		w.tr.MaxIdleConnsPerHost = 100
-		var callers sync.WaitGroup
-		for i := range 6 {
-			callers.Go(func() {
-				time.Sleep(time.Duration(i) * time.Millisecond)
-				for j := range 20 {
-					if _, err := w.get(context.Background(), fmt.Sprintf("/%d/%d", i, j)); err != nil {
-						t.Error(err)
+		w.getAll("many", 40, time.Second)
+		require.Equal(t, 6, w.net.Dials())
+	})
+}
+
+// Each caller that had got a connection while nothing was known used to stay on it, for
+// as long as there was no moment in which two waited for one; with a trace always, and
+// then those who had got none waited for them.
+func TestCallersFarAwayComeToShare(t *testing.T) {
+	const rtt, each = 50 * time.Millisecond, 60
+	traced := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {}})
+	for _, n := range []int{3, 6, 32} {
+		for name, ctx := range map[string]context.Context{"": context.Background(), " traced": traced} {
+			t.Run(fmt.Sprint(n, name), func(t *testing.T) {
+				inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(rtt / 2)}, func(w *world) {
+					w.tr.MaxIdleConnsPerHost = 100
+					var callers sync.WaitGroup
+					began := time.Now()
+					for i := range n {
+						callers.Go(func() {
+							rng := rand.New(rand.NewPCG(1, uint64(i)))
+							for j := range each {
+								time.Sleep(time.Duration(rng.Int64N(int64(10 * time.Millisecond)))) // 5 ms in the mean
+								if _, err := w.get(ctx, fmt.Sprintf("/%d/%d", i, j)); err != nil {
+									t.Error(err)
+								}
+							}
+						})
 					}
-				}
+					time.Sleep(each * rtt * 3 / 4)
+					deepest := 0
+					for range 100 {
+						time.Sleep(time.Millisecond)
+						deepest = max(deepest, w.tr.Stats().Deepest)
+					}
+					callers.Wait()
+					require.GreaterOrEqual(t, deepest, min(n-1, 6))
+					require.Less(t, time.Since(began), each*(rtt+7*time.Millisecond)+3*rtt)
+				})
 			})
 		}
-		time.Sleep(900 * time.Millisecond)
-		require.Greater(t, w.tr.Stats().Deepest, 3)
-		callers.Wait()
-	})
+	}
 }
 
 // Who is alone, or beside others who get no answer, must not wait for a partner each
@@ -82,4 +112,22 @@ func TestLoneCallerIsNotHeldUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One dial of several that fails must not fail those whose own may succeed.
+func TestOneFailedDialFailsOneRequest(t *testing.T) {
+	inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(25 * time.Millisecond)}, func(w *world) {
+		w.net.FailDial(1, errors.New("no route"))
+		var failed atomic.Int32
+		var callers sync.WaitGroup
+		for i := range 4 {
+			callers.Go(func() {
+				if _, err := w.get(context.Background(), fmt.Sprint("/", i)); err != nil {
+					failed.Add(1)
+				}
+			})
+		}
+		callers.Wait()
+		require.EqualValues(t, 1, failed.Load())
+	})
 }

@@ -51,6 +51,11 @@ const (
 	// where one alone gets one, until the origin counts as unable to pipeline.
 	maxStrikes = 2
 
+	// maxStrikesProved is the same once a pair was answered: where a few requests take
+	// long, the same may be quick when it is sent again, so that what looked like a
+	// pair's fault was chance.
+	maxStrikesProved = 4
+
 	// convictedFor is how long that lasts.
 	convictedFor = 10 * time.Minute
 
@@ -105,7 +110,7 @@ type knowledge struct {
 	pauseKnown bool      // which has been counted
 
 	strikes  int           // see maxStrikes
-	accused  bool          // a pair was silent: how long does one alone take?
+	proved   bool          // a connection has passed all steps since the last verdict
 	pairWait time.Duration // how long a pair may be silent
 	serial   time.Time     // until when the origin is spoken to one request at a time
 	most     int           // exchanges after which it closes connections; 0: unknown
@@ -138,8 +143,12 @@ func (k *knowledge) dialsFail(now time.Time, dialing int) bool {
 // convict takes note of a pair that has broken its connection, or was silent where
 // one alone was not.
 func (k *knowledge) convict(now time.Time) {
-	if k.strikes++; k.strikes >= maxStrikes {
-		k.strikes = 0
+	limit := maxStrikes
+	if k.proved {
+		limit = maxStrikesProved
+	}
+	if k.strikes++; k.strikes >= limit {
+		k.strikes, k.proved = 0, false
 		k.serial = now.Add(convictedFor)
 	}
 }
@@ -300,14 +309,10 @@ func (k *knowledge) patienceWithPair() time.Duration {
 	return max(minPairWait, 8*k.rtt, k.pairWait)
 }
 
-// judge compares an answer to a request alone, after a pair was silent: if it came
-// in time, the pair was the reason; if not, the origin is slow, and pairs are
-// given more time.
+// judge compares the answer to a request alone with that to the same one in a pair, which
+// was silent: if it came in time, the pair was the reason; if not, the origin is slow, and
+// pairs are given more time.
 func (k *knowledge) judge(took time.Duration, now time.Time) {
-	if !k.accused {
-		return
-	}
-	k.accused = false
 	if took < k.patienceWithPair() {
 		k.convict(now)
 	} else {
@@ -338,13 +343,15 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 	}
 	if c.proof == proofAlone {
 		c.proof = proofPair
+	}
+	if x.accuses {
 		p.known.judge(took, now)
 	}
 	if c.pair > 0 {
 		// Some origins lose one of two that arrive in one segment, and no others.
 		if c.pair--; c.pair == 0 && (c.oneWrite || x.out.vouched) {
 			c.proof, p.tried = proofOpen, nil
-			p.known.strikes = 0
+			p.known.strikes, p.known.proved = 0, true
 		}
 	}
 }

@@ -305,25 +305,22 @@ func (p *place) serve(q *exchangeQueue, now time.Time) bool {
 	}
 	x := q.pop()
 	p.assign(x, c, now)
-	if x.shares() && c.proof == proofPair && c.inFlight == 1 {
-		p.pairUp(x, c, now)
-		if c.inFlight == 1 {
-			p.learnAlone(x, c, now)
-		}
+	if x.shares() && c.proof == proofPair && c.inFlight == 1 && x.out.trace == nil {
+		p.pairUp(x, c, now) // a trace's hooks may take any time: then pairLate does it, after them
 	}
 	x.settle()
 	p.bar()
 	return true
 }
 
-// pairUp has x, alone on c, bring the next in the queue along: a pair in one write
-// shows whether the peer can pipeline. The second is told when the first has
+// pairUp has x, alone on c, bring the next in the queue along, if both may: a pair in one
+// write shows whether the peer can pipeline. The second is told when the first has
 // submitted both. p.mu is held.
 func (p *place) pairUp(x *exchange, c *conn, now time.Time) {
 	second := p.shared.first
 	if second == nil || second.route.addr != c.origin || !p.known.canPipeline(now) || p.trial(now) != nil ||
-		!x.out.rescuable || !second.out.rescuable ||
-		x.out.trace != nil { // whose hooks may take any time
+		!x.out.rescuable || !second.out.rescuable {
+		p.learnAlone(x, c, now)
 		return
 	}
 	p.shared.remove(second)
@@ -331,6 +328,16 @@ func (p *place) pairUp(x *exchange, c *conn, now time.Time) {
 	c.oneWrite = true
 	second.bound = true
 	x.second = second
+}
+
+// pairLate has x, which has told its trace of the connection and is about to be
+// submitted, bring another along, if it still can.
+func (p *place) pairLate(x *exchange) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := x.conn; x.shares() && c.proof == proofPair && c.inFlight == 1 && !c.ended {
+		p.pairUp(x, c, time.Now())
+	}
 }
 
 // unbind has the other one of a pair wait again, because x, which was to submit it,

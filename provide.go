@@ -136,9 +136,9 @@ func (p *place) add(d *dialed) *conn {
 	return c
 }
 
-// dialFailed tells those who cannot be served: without any connection all who
-// waited for this dial, otherwise x, for which it was begun, unless that can share
-// a connection which makes progress. p.mu is held.
+// dialFailed tells those who cannot be served: without any connection all who waited for
+// this dial and have none of their own under way, otherwise x, for which it was begun,
+// unless that can share a connection which makes progress. p.mu is held.
 func (p *place) dialFailed(x *exchange, err error, began time.Time) {
 	now := time.Now()
 	p.known.dialFailed(now)
@@ -150,8 +150,13 @@ func (p *place) dialFailed(x *exchange, err error, began time.Time) {
 		return
 	}
 	for _, q := range []*exchangeQueue{&p.alone, &p.shared} {
-		for q.first != nil && !q.first.since.After(began) {
-			q.pop().fail(err)
+		for x := q.first; x != nil && !x.since.After(began); {
+			behind := x.behind
+			if !x.dials || p.dialing == 0 {
+				q.remove(x)
+				x.fail(err)
+			}
+			x = behind
 		}
 	}
 }

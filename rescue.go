@@ -185,7 +185,6 @@ func (p *place) hasRoom(now time.Time) bool {
 func (p *place) silenced(now time.Time) (silent []*conn) {
 	for _, c := range p.conns {
 		if c.inFlight > 0 && !c.ended && p.silent(c, now) {
-			p.known.accused = true
 			c.head().silent = true
 			silent = append(silent, c)
 		}

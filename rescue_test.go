@@ -288,3 +288,62 @@ func TestCrowdedConnectionsAreFilledEvenly(t *testing.T) {
 	p.assign(get(), many, now)
 	require.Same(t, few, p.choose(get(), now))
 }
+
+// Whether the origin can pipeline used to be read from whatever was answered next alone
+// on a new connection, and not from the second copy of what a pair got no answer to.
+func TestVerdictIsOnTheSecondCopy(t *testing.T) {
+	now := time.Now()
+	p := newTestPlace(new(Transport))
+	answer := func(x *exchange, took time.Duration) {
+		c := &conn{place: p, d: new(headDriver)}
+		x.out, x.route = &outgoing{shareable: true}, new(route)
+		p.assign(x, c, now)
+		x.call.Response.StatusCode = 200
+		now = now.Add(took)
+		p.learnAnswer(c, x, now)
+	}
+	answer(new(exchange), time.Millisecond)
+	require.Zero(t, p.known.strikes)
+	answer(&exchange{accuses: true}, time.Millisecond)
+	require.Equal(t, 1, p.known.strikes)
+	answer(&exchange{accuses: true}, time.Second)
+	require.Equal(t, 1, p.known.strikes, "it takes long alone too")
+	require.Equal(t, 2*time.Second, p.known.patienceWithPair())
+	answer(&exchange{accuses: true}, time.Millisecond)
+	require.False(t, p.known.canPipeline(now))
+}
+
+// An origin that has answered pairs, with a few answers that take long, used to count as
+// unable to pipeline when two of them in a row were in pairs.
+func TestProvedOriginIsNotConvictedByChance(t *testing.T) {
+	now := time.Now()
+	k := knowledge{proved: true}
+	for range maxStrikesProved - 1 {
+		k.convict(now)
+		require.True(t, k.canPipeline(now))
+	}
+	k.convict(now)
+	require.False(t, k.canPipeline(now))
+}
+
+// A few callers near an origin must not wait for each other to prove anything: they have
+// their connections to themselves, which costs them less.
+func TestPartnerIsAwaitedFarAwayOnly(t *testing.T) {
+	for rtt, waits := range map[time.Duration]bool{100 * time.Microsecond: false, 50 * time.Millisecond: true} {
+		now := time.Now()
+		r := &route{addr: "o"}
+		get := func() *exchange {
+			return &exchange{out: &outgoing{shareable: true, rescuable: true}, route: r, arrived: now}
+		}
+		p := newTestPlace(new(Transport))
+		p.known.known, p.known.usual, p.known.rtt = true, time.Millisecond, rtt
+		for range 3 {
+			p.conns = append(p.conns, &conn{place: p, d: new(headDriver), proof: proofPair, origin: r.addr})
+		}
+		for _, c := range p.conns[:2] {
+			require.NotNil(t, p.choose(get(), now), "with two callers it is not worth it")
+			p.assign(get(), c, now)
+		}
+		require.Equal(t, waits, p.choose(get(), now) == nil, rtt)
+	}
+}

@@ -46,6 +46,7 @@ type exchange struct {
 	second         *exchange     // has to be submitted together with this one
 	rescued        bool          // was told to go elsewhere
 	silent         bool          // got no answer among others, and goes alone next
+	accuses        bool          // goes alone because the attempt before was silent
 	joined         bool          // others were in flight when it got its connection
 	crowded        bool          // it would have gone elsewhere if packed had been another
 	followed       bool          // another got the place behind it
@@ -240,6 +241,9 @@ func (rt *roundTrip) do(x *exchange) (*http.Response, error) {
 			return nil, err
 		}
 		x.fill(rt.t, rt.out.trace != nil)
+		if rt.out.trace != nil && c.place != nil {
+			c.place.pairLate(x)
+		}
 		x.call.More = x.second != nil
 		x.submitErr = c.d.Submit(&x.call)
 		if x.submitErr != nil {

@@ -71,11 +71,12 @@ func (p *place) chooseIdle(alone, fresh bool) *conn {
 // both go to c in one write and prove that the peer can pipeline: if requests come
 // that fast, and no other waits yet. Without that proof c is of little use to many. The
 // first such proof is worth a wait only if the origin is far away and there are more
-// callers than a few: others have come about sooner, or do without.
+// callers than a few: others have come about sooner, or do without. Who has begun to wait
+// goes on when the answer to a possible partner has come, which is about to ask.
 func (p *place) awaitsPartner(x *exchange, c *conn, now time.Time) bool {
 	pause := p.known.pairPause()
-	return c.proof == proofPair && p.known.canPipeline(now) && now.After(p.aloneTill) &&
-		(p.proven() || pause > minTick && p.busy >= unprovenConns && p.trial(now) == nil) &&
+	return c.proof == proofPair && x.out.rescuable && p.known.canPipeline(now) && now.After(p.aloneTill) &&
+		(p.proven() || pause > minTick && (x.waiting || p.busy >= unprovenConns) && p.trial(now) == nil) &&
 		x.gap < pause && now.Sub(x.arrived) < pause &&
 		(p.shared.first == nil || p.shared.first == x && p.shared.last == x)
 }
@@ -83,7 +84,7 @@ func (p *place) awaitsPartner(x *exchange, c *conn, now time.Time) bool {
 // learnAlone takes note that x went to c alone. If it had waited for a partner in vain,
 // nobody waits for one for a while: that must not cost more than a little of the time.
 func (p *place) learnAlone(x *exchange, c *conn, now time.Time) {
-	if pause := p.known.pairPause(); c.proof == proofPair && now.Sub(x.since) >= pause {
+	if pause := p.known.pairPause(); c.proof == proofPair && !x.since.IsZero() && now.Sub(x.since) >= pause {
 		p.aloneTill = now.Add(partnerPauses * pause)
 	}
 }
@@ -127,8 +128,9 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 	case c.pair > 0:
 		return 1 // to see the pair through
 	case c.proof == proofPair:
-		// Only a pair in one write proves anything, but nobody waits long for that.
-		if !x.waiting || now.Sub(x.since) < p.known.pairPause() || p.trial(now) != nil {
+		// Only a pair in one write proves anything, but nobody waits long for that. Who has
+		// not been submitted may still bring another along.
+		if !x.waiting || c.inFlight == 1 && !c.line[0].inPipe.Load() || now.Sub(x.since) < p.known.pairPause() || p.trial(now) != nil {
 			return 1
 		}
 		return min(depth, 2)
@@ -278,7 +280,11 @@ func (p *place) proven() bool {
 // due is when the answer to c's head is due: a round trip after it was assigned, or
 // when its service ends that began after the answer before it. c has a head.
 func (p *place) due(c *conn) time.Time {
-	due, after := c.line[0].assigned.Add(p.known.rtt), c.turn.Add(p.known.service)
+	rtt := p.known.rtt
+	if !p.known.known {
+		rtt = p.known.dial // which takes one, or more
+	}
+	due, after := c.line[0].assigned.Add(rtt), c.turn.Add(p.known.service)
 	if c.line[0].joined && after.After(due) {
 		return after
 	}

@@ -179,7 +179,7 @@ func (s *simulation) ask(r *simRequest) {
 	x.route = &route{scheme: "http", addr: fmt.Sprintf("origin%d:80", r.origin)}
 	x.call.Wake = s.wake
 	if r.x != nil {
-		x.arrived, x.solo = r.x.arrived, r.x.silent
+		x.arrived, x.solo, x.accuses = r.x.arrived, r.x.silent, r.x.silent
 	}
 	r.x = x
 	now := time.Now()
