@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,20 +115,67 @@ func TestLoneCallerIsNotHeldUp(t *testing.T) {
 	}
 }
 
-// One dial of several that fails must not fail those whose own may succeed.
+// One dial that fails must not fail those whose own may succeed.
 func TestOneFailedDialFailsOneRequest(t *testing.T) {
+	for _, n := range []int{4, 20} {
+		inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(25 * time.Millisecond)}, func(w *world) {
+			w.net.FailDial(1, errors.New("no route"))
+			var failed atomic.Int32
+			var callers sync.WaitGroup
+			for i := range n {
+				callers.Go(func() {
+					if _, err := w.get(context.Background(), fmt.Sprint("/", i)); err != nil {
+						failed.Add(1)
+					}
+				})
+			}
+			callers.Wait()
+			require.EqualValues(t, 1, failed.Load(), n)
+		})
+	}
+}
+
+// Where all dials fail, those who wait are told after a few, and not one by one.
+func TestAllDialsFail(t *testing.T) {
 	inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(25 * time.Millisecond)}, func(w *world) {
-		w.net.FailDial(1, errors.New("no route"))
-		var failed atomic.Int32
+		w.net.RefuseDials(true)
+		began := time.Now()
 		var callers sync.WaitGroup
-		for i := range 4 {
+		for i := range 50 {
 			callers.Go(func() {
-				if _, err := w.get(context.Background(), fmt.Sprint("/", i)); err != nil {
-					failed.Add(1)
+				_, err := w.get(context.Background(), fmt.Sprint("/", i))
+				require.ErrorIs(t, err, syscall.ECONNREFUSED)
+			})
+		}
+		callers.Wait()
+		require.Less(t, time.Since(began), 150*time.Millisecond)
+		require.Less(t, w.net.Dials(), 20)
+	})
+}
+
+// Dials that hang used to hold up all who waited for a connection, until they failed.
+func TestDialsThatHangHoldUpNobodyElse(t *testing.T) {
+	inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(25 * time.Millisecond)}, func(w *world) {
+		w.net.OnDial(func(ctx context.Context, index int, addr string) error {
+			if index <= 7 {
+				time.Sleep(time.Minute)
+				return errors.New("timeout")
+			}
+			return nil
+		})
+		began := time.Now()
+		var late atomic.Int32
+		var callers sync.WaitGroup
+		for i := range 20 {
+			callers.Go(func() {
+				if w.get(context.Background(), fmt.Sprint("/", i)); time.Since(began) > 5*time.Second {
+					late.Add(1)
 				}
 			})
 		}
 		callers.Wait()
-		require.EqualValues(t, 1, failed.Load())
+		require.Zero(t, late.Load())
+		require.LessOrEqual(t, w.net.Dials(), 20)
+		time.Sleep(time.Minute)
 	})
 }

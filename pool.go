@@ -58,6 +58,7 @@ type place struct {
 	shared    exchangeQueue // waiting for a connection, or a place in one
 	alone     exchangeQueue // waiting for a connection of their own
 	dialing   int
+	hanging   int // of these, those that have exceeded dialPatience
 	known     knowledge
 	asked     time.Time   // when somebody asked last for a place on a connection
 	timer     *time.Timer // looks again when a head becomes overdue
@@ -335,7 +336,7 @@ func (p *place) pairUp(x *exchange, c *conn, now time.Time) {
 func (p *place) pairLate(x *exchange) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c := x.conn; x.shares() && c.proof == proofPair && c.inFlight == 1 && !c.ended {
+	if c := x.conn; x.shares() && c.proof == proofPair && c.inFlight == 1 && !c.ended && !c.barrier && !c.spent() {
 		p.pairUp(x, c, time.Now())
 	}
 }

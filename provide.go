@@ -16,7 +16,8 @@ import (
 func (p *place) provide(now time.Time) {
 	limit := p.t.MaxConnsPerHost
 	p.discardSpent()
-	for need := p.needed(now); p.dialing < need && (limit <= 0 || p.total() < limit); {
+	need := p.needed(now)
+	for p.dialing-p.hanging < need && p.dialing < p.alone.n+max(1, p.shared.n) && (limit <= 0 || p.total() < limit) {
 		if len(p.conns) > 0 && p.known.dialsFail(now, p.dialing) {
 			break // the timer comes back to it
 		}
@@ -85,15 +86,33 @@ func (p *place) undialed() *exchange {
 	return oldest
 }
 
+// dialPatience is how long a dial may take until others are begun beside it for those who
+// wait, one for each at the most: what it waits for may concern it alone.
+const dialPatience = time.Second
+
 // dial makes a connection, and gives it to x, for which it was begun, or if that
 // does not wait any more, to somebody else.
 func (p *place) dial(x *exchange, ctx context.Context, r route) {
 	began := time.Now()
+	over, hangs := false, false
+	patience := time.AfterFunc(dialPatience, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !over {
+			hangs = true
+			p.hanging++
+			p.dispatch(time.Now())
+		}
+	})
 	d, err := p.t.dialRoute(ctx, r)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	p.dialing--
+	over = true
+	if patience.Stop(); hangs {
+		p.hanging--
+	}
 	var c *conn
 	switch {
 	case err != nil:
@@ -136,9 +155,10 @@ func (p *place) add(d *dialed) *conn {
 	return c
 }
 
-// dialFailed tells those who cannot be served: without any connection all who waited for
-// this dial and have none of their own under way, otherwise x, for which it was begun,
-// unless that can share a connection which makes progress. p.mu is held.
+// dialFailed tells those who cannot be served: x, for which the dial was begun, unless it
+// can share a connection which makes progress; and without any connection all who waited
+// for this dial, once there is none under way or it was not the first to fail, but for
+// those who have one of their own. p.mu is held.
 func (p *place) dialFailed(x *exchange, err error, began time.Time) {
 	now := time.Now()
 	p.known.dialFailed(now)
@@ -152,7 +172,7 @@ func (p *place) dialFailed(x *exchange, err error, began time.Time) {
 	for _, q := range []*exchangeQueue{&p.alone, &p.shared} {
 		for x := q.first; x != nil && !x.since.After(began); {
 			behind := x.behind
-			if !x.dials || p.dialing == 0 {
+			if p.dialing == 0 || !x.dials && p.known.dialFailures > 1 {
 				q.remove(x)
 				x.fail(err)
 			}

@@ -23,7 +23,7 @@ func (rt *roundTrip) again(x *exchange, err error) (*exchange, error) {
 	if failed.Answered == 0 {
 		rt.tries++
 	}
-	next := &exchange{arrived: x.arrived, fresh: x.fresh || failed.Head, accuses: x.silent}
+	next := &exchange{arrived: x.arrived, fresh: x.fresh || failed.Head, accuses: x.silent || x.accuses}
 	next.solo = next.fresh || x.solo || x.silent || failed == errMisplaced
 	if body := rt.out.body; body != nil {
 		again, ok, bodyErr := body.rewound(rt.out.req)

@@ -241,7 +241,7 @@ func (rt *roundTrip) do(x *exchange) (*http.Response, error) {
 			return nil, err
 		}
 		x.fill(rt.t, rt.out.trace != nil)
-		if rt.out.trace != nil && c.place != nil {
+		if rt.out.trace != nil && c.place != nil && rt.ctx.Err() == nil {
 			c.place.pairLate(x)
 		}
 		x.call.More = x.second != nil

@@ -282,7 +282,7 @@ func (p *place) proven() bool {
 func (p *place) due(c *conn) time.Time {
 	rtt := p.known.rtt
 	if !p.known.known {
-		rtt = p.known.dial // which takes one, or more
+		rtt = min(p.known.dial, minPairWait) // it takes one, or more
 	}
 	due, after := c.line[0].assigned.Add(rtt), c.turn.Add(p.known.service)
 	if c.line[0].joined && after.After(due) {
