@@ -338,6 +338,8 @@ func (m *driverModel) check() {
 		received[e.Target] = true
 	}
 	require.Empty(m.t, m.server.Malformed())
+	m.mu.Lock() // for timers that were the last to note something
+	defer m.mu.Unlock()
 	answered := 0
 	for _, call := range m.calls {
 		target := call.Request.Target

@@ -169,7 +169,10 @@ func (c *Conn) CloseBody(trailer http.Header) error {
 	}
 	c.takeHalves(Writable)
 	defer c.dropHalves(Writable)
-	if err := c.endContent(trailer); err != nil {
+	c.mu.Lock()
+	ex := c.sending
+	c.mu.Unlock()
+	if err := c.endContent(ex, trailer); err != nil {
 		return err
 	}
 	_, err := c.push(false)

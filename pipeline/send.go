@@ -234,16 +234,16 @@ func (c *Conn) checkContent(n int) (chunked bool, err error) {
 	return c.owed == owedChunks, nil
 }
 
-// endContent ends chunked content, with the trailer fields given.
-func (c *Conn) endContent(trailer http.Header) error {
+// endContent ends the content of ex, with the trailer fields given if it is chunked.
+func (c *Conn) endContent(ex *exchange, trailer http.Header) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.sendFailed(); err != nil {
 		return err
 	}
 	switch {
-	case c.send == sendReady:
-		return nil // fixed length, and complete
+	case c.sending != ex || c.send == sendReady:
+		return nil // fixed length, and complete: the next request may have begun
 	case c.send == sendHold:
 		return &StateError{"end content", "the request waits for 100 (Continue)"}
 	case c.owed > 0:

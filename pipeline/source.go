@@ -50,7 +50,7 @@ func fileOf(r io.Reader) *os.File {
 // says that the request is complete: all octets are serialised.
 func (c *Conn) sendSource(src source) (done bool, err error) {
 	c.mu.Lock()
-	owed, state := c.owed, c.send
+	ex, owed, trailer, state := c.sending, c.owed, c.trailer, c.send
 	c.mu.Unlock()
 	switch state {
 	case sendReady:
@@ -61,7 +61,7 @@ func (c *Conn) sendSource(src source) (done bool, err error) {
 	if done, err = src.sendTo(c, owed); !done || err != nil {
 		return false, err
 	}
-	return true, c.endContent(c.trailer)
+	return true, c.endContent(ex, trailer)
 }
 
 // memory is content that lies in memory; nothing is copied that fits.
