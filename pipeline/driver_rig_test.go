@@ -97,9 +97,14 @@ func (r *rig) close() {
 			require.Equal(r.t, 1, j.body.timesClosed(), "how often the body of %s was closed", j.Request.Target)
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	require.Len(r.t, r.ended, 1, "how often it has ended")
+	timesEnded := func() int {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.ended)
+	}
+	// Its hook is called by whoever ended it, which may have been another before.
+	r.eventually(func() bool { return timesEnded() > 0 }, "it has ended")
+	require.Equal(r.t, 1, timesEnded(), "how often it has ended")
 }
 
 func (r *rig) timesLeft(j *job) int {
