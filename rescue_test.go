@@ -347,3 +347,52 @@ func TestPartnerIsAwaitedFarAwayOnly(t *testing.T) {
 		require.Equal(t, waits, p.choose(get(), now) == nil, rtt)
 	}
 }
+
+// Who told its trace of the connection for long must not bring another along onto one that
+// is kept free for a POST meanwhile.
+func TestPairLeavesABarrierAlone(t *testing.T) {
+	now := time.Now()
+	r := &route{addr: "o"}
+	for _, barrier := range []bool{false, true} {
+		p := newTestPlace(new(Transport))
+		c := &conn{place: p, d: new(headDriver), proof: proofPair, origin: r.addr}
+		p.conns = []*conn{c}
+		first := &exchange{out: &outgoing{shareable: true, rescuable: true}, route: r}
+		second := &exchange{out: &outgoing{shareable: true, rescuable: true}, route: r, waiting: true}
+		p.assign(first, c, now)
+		p.shared.push(second)
+		c.barrier = barrier
+		p.pairLate(first)
+		require.Equal(t, !barrier, first.second == second)
+		require.Equal(t, barrier, c.barrier)
+	}
+}
+
+// A dial that took long says little about the round trip.
+func TestSlowDialIsNoRoundTrip(t *testing.T) {
+	now := time.Now()
+	p := newTestPlace(new(Transport))
+	c := &conn{place: p, d: new(headDriver)}
+	p.conns = []*conn{c}
+	p.assign(&exchange{out: &outgoing{shareable: true}, route: new(route)}, c, now)
+	for dial, due := range map[time.Duration]time.Duration{0: 0, 50 * time.Millisecond: 50 * time.Millisecond, time.Minute: minPairWait} {
+		p.known.dial = dial
+		require.Equal(t, due, p.due(c).Sub(now))
+	}
+}
+
+// The second copy of what a pair was silent about may be lost as well: then the third one
+// says whose fault it was.
+func TestVerdictIsCarriedOn(t *testing.T) {
+	rt := &roundTrip{t: new(Transport), out: outgoing{replayable: true, rescuable: true}}
+	lost := &pipeline.CallError{Err: pipeline.ErrRetired, Answered: 1}
+	x, err := rt.again(&exchange{silent: true}, lost)
+	require.NoError(t, err)
+	require.True(t, x.accuses)
+	x, err = rt.again(x, lost)
+	require.NoError(t, err)
+	require.True(t, x.accuses)
+	x, err = rt.again(new(exchange), lost)
+	require.NoError(t, err)
+	require.False(t, x.accuses)
+}
