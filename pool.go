@@ -321,7 +321,7 @@ func (p *place) pairUp(x *exchange, c *conn, now time.Time) {
 	second := p.shared.first
 	if second == nil || second.route.addr != c.origin || !p.known.canPipeline(now) || p.trial(now) != nil ||
 		!x.out.rescuable || !second.out.rescuable {
-		p.learnAlone(x, c, now)
+		p.learnAlone(x, now)
 		return
 	}
 	p.shared.remove(second)

@@ -81,10 +81,10 @@ func (p *place) awaitsPartner(x *exchange, c *conn, now time.Time) bool {
 		(p.shared.first == nil || p.shared.first == x && p.shared.last == x)
 }
 
-// learnAlone takes note that x went to c alone. If it had waited for a partner in vain,
-// nobody waits for one for a while: that must not cost more than a little of the time.
-func (p *place) learnAlone(x *exchange, c *conn, now time.Time) {
-	if pause := p.known.pairPause(); c.proof == proofPair && !x.since.IsZero() && now.Sub(x.since) >= pause {
+// learnAlone takes note that x found no partner. If it had waited for one, nobody does for
+// a while: that must not cost more than a little of the time.
+func (p *place) learnAlone(x *exchange, now time.Time) {
+	if pause := p.known.pairPause(); !x.since.IsZero() && now.Sub(x.since) >= pause {
 		p.aloneTill = now.Add(partnerPauses * pause)
 	}
 }
@@ -202,11 +202,10 @@ func (p *place) needed(now time.Time) int {
 }
 
 // untilProven is how many connections those who share should have while none of them
-// has shown that the origin can pipeline. p.mu is held.
+// has shown that the origin can pipeline. Somebody waits. p.mu is held.
 func (p *place) untilProven(sharing int, now time.Time) int {
-	x := p.shared.first
 	switch {
-	case x != nil && now.Sub(x.since) >= p.known.coldPause():
+	case now.Sub(p.shared.first.since) >= p.known.coldPause():
 		return coldConns
 	case sharing == 0:
 		return 1
