@@ -55,7 +55,7 @@ func (c *h1ClientConn) roundTrip(rt *roundTrip, req *http.Request) (*http.Respon
 	x := &rt.first
 	x.out, x.route, x.conn = &rt.out, &rt.route, c.conn
 	x.call.Cancel = cancelOf(req)
-	x.call.Wake = c.t.pool.wake()
+	x.call.Wake = make(chan struct{}, 1)
 	if err := c.begin(rt.ctx, cancelOf(req)); err != nil {
 		return nil, err
 	}

@@ -169,6 +169,7 @@ func (c *conn) retireIdle() {
 func (pl *pool) closeIdle() {
 	pl.mu.Lock()
 	pl.closed = true
+	pl.latest.Store(nil)
 	var all []*conn
 	for c := pl.idle.first; c != nil; c = c.next {
 		all = append(all, c)

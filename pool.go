@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/httppipe/httppipe/pipeline"
@@ -17,10 +18,10 @@ import (
 type pool struct {
 	mu     sync.Mutex
 	places map[routeKey]*place
-	idle   connList    // idle connections of all places, the longest idle first
-	timer  *time.Timer // the janitor's next look at them; nil if there are none
-	closed bool        // idle connections are not kept, until there is a request
-	wakes  sync.Pool   // chan struct{}: channels by which callers are woken
+	idle   connList              // idle connections of all places, the longest idle first
+	timer  *time.Timer           // the janitor's next look at them; nil if there are none
+	closed bool                  // idle connections are not kept, until there is a request
+	latest atomic.Pointer[place] // asked for last, if idle connections are kept: most often it is again
 	memory pipeline.Memory
 
 	// simulate makes the driver of a connection in place of pipeline.NewDriver.
@@ -53,6 +54,7 @@ type place struct {
 	conns     []*conn
 	busy      int           // how many of these have something in flight
 	tried     *conn         // see trial
+	filling   *conn         // to which a request was added last, by chooseShared
 	aloneTill time.Time     // see learnAlone
 	alts      []altConn     // connections of other protocols
 	shared    exchangeQueue // waiting for a connection, or a place in one
@@ -103,19 +105,29 @@ const maxPlaces = 1000
 // place returned is held.
 func (t *Transport) place(key routeKey) *place {
 	for {
-		t.pool.mu.Lock()
-		t.pool.closed = false
-		p := t.pool.places[key]
-		if p == nil {
-			p = t.pool.newPlace(t, key)
+		p := t.pool.latest.Load()
+		if p == nil || p.key != key {
+			p = t.pool.find(t, key)
 		}
-		t.pool.mu.Unlock()
 		p.mu.Lock()
 		if !p.forgotten {
 			return p
 		}
 		p.mu.Unlock()
 	}
+}
+
+// find returns the place for key, which it makes if it is not there.
+func (pl *pool) find(t *Transport, key routeKey) *place {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	pl.closed = false
+	p := pl.places[key]
+	if p == nil {
+		p = pl.newPlace(t, key)
+	}
+	pl.latest.Store(p)
+	return p
 }
 
 // newPlace makes a place; pl.mu is held. If there are very many, it forgets some.
@@ -142,6 +154,7 @@ func (pl *pool) forgetPlaces(n int) {
 			p.forgotten = true
 			pl.mu.Lock()
 			delete(pl.places, p.key)
+			pl.latest.CompareAndSwap(p, nil)
 			pl.mu.Unlock()
 			n--
 		}
@@ -445,6 +458,9 @@ func (c *conn) endedBy(err error) {
 	c.ended = true
 	if p.tried == c {
 		p.tried = nil
+	}
+	if p.filling == c {
+		p.filling = nil
 	}
 	for i, other := range p.conns {
 		if other == c {

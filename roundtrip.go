@@ -133,8 +133,9 @@ func (rt *roundTrip) recycle() {
 	if x.dials || x.rescued || x.canceled.Load() {
 		return
 	}
-	t := rt.t
+	t, wake := rt.t, x.call.Wake
 	*rt = roundTrip{}
+	rt.first.call.Wake = wake // a signal may be in it: those come late, and without need
 	t.spare.Put(rt)
 }
 
@@ -199,25 +200,11 @@ func (rt *roundTrip) run(req *http.Request) (resp *http.Response, err error) {
 }
 
 func (rt *roundTrip) reserve(key routeKey, x *exchange) error {
-	x.call.Wake = rt.t.pool.wake()
+	if x.call.Wake == nil {
+		x.call.Wake = make(chan struct{}, 1)
+	}
 	x.call.Cancel = cancelOf(rt.out.req)
-	err := rt.t.place(key).reserve(rt.ctx, x)
-	if err != nil {
-		rt.t.pool.wakes.Put(x.call.Wake)
-	}
-	return err
-}
-
-// wake returns a channel to wake a caller by.
-func (pl *pool) wake() chan struct{} {
-	if ch, ok := pl.wakes.Get().(chan struct{}); ok {
-		select {
-		case <-ch: // left over: wake-ups may be superfluous
-		default:
-		}
-		return ch
-	}
-	return make(chan struct{}, 1)
+	return rt.t.place(key).reserve(rt.ctx, x)
 }
 
 // sleep waits to be woken; an error says why x should wait no longer.
@@ -265,7 +252,6 @@ func (rt *roundTrip) do(x *exchange) (*http.Response, error) {
 	if err := rt.await(x); err != nil {
 		return nil, err
 	}
-	rt.t.pool.wakes.Put(x.call.Wake)
 	if rt.out.replayable && x.misplaced() {
 		x.call.Close()
 		return nil, errMisplaced

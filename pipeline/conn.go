@@ -73,12 +73,16 @@ type Conn struct {
 	sending  *exchange // whose content is being sent, or held
 	owed     int64     // content octets announced and not yet taken, or owedChunks, owedRaw
 	trailer  http.Header
-	lastSaid bool  // nothing more is sent: an answer or a request said close
+	lastSaid bool  // nothing more is sent: an answer or a request said close; see sayLast
 	closing  bool  // the current response is the last one
 	cut      bool  // the Conn failed with content of the current response left
 	sendErr  error // why nothing can be written any more; reading goes on
 	err      error // why the Conn is unusable; set once
 	closed   bool
+
+	// full says that nothing more may be begun: c.send is sendClosed, or lastSaid. It is
+	// written with mu held, and may be read without.
+	full atomic.Bool
 }
 
 // NewConn returns a Conn that speaks HTTP/1.1 over nc, which it owns from now

@@ -91,12 +91,8 @@ func (d *Driver) NetConn() net.Conn { return d.c.nc }
 // Close closes the connection. Calls in flight fail; it blames none of them.
 func (d *Driver) Close() { d.fail(&ConnectionError{net.ErrClosed}, false) }
 
-// Usable reports whether Submit would accept a call.
-func (d *Driver) Usable() bool {
-	d.c.mu.Lock()
-	defer d.c.mu.Unlock()
-	return d.refusal() == nil
-}
+// Usable reports whether Submit would accept a call. It takes no lock.
+func (d *Driver) Usable() bool { return !d.c.full.Load() }
 
 // Head returns the call whose response comes next, or nil. Which of two calls that
 // were submitted at the same time is first, only the Driver knows.
@@ -121,7 +117,7 @@ func (d *Driver) refusal() error {
 // that wait for content before them to be sent are not in flight yet.
 func (d *Driver) Retire() {
 	d.c.mu.Lock()
-	d.c.lastSaid = true
+	d.c.sayLast()
 	waiting := d.takeBacklog(ErrRetired)
 	idle := d.c.inflight.len() == 0
 	d.c.mu.Unlock()

@@ -131,7 +131,7 @@ func (d *Driver) cutOff(call *Call) []*Call {
 		return nil // it has left already
 	}
 	c.inflight.drop()
-	c.lastSaid = true
+	c.sayLast()
 	call.upload = nil
 	d.stopSending(call.start)
 	return append([]*Call{call}, d.takeBacklog(&ConnectionError{ErrRetired})...)

@@ -61,7 +61,7 @@ func (d *Driver) takeAll(err error, blame bool) (calls []*Call) {
 func (d *Driver) takeBehind(keep int, err error) (calls []*Call) {
 	c := &d.c
 	last := c.inflight.at(keep - 1)
-	c.lastSaid = true
+	c.sayLast()
 	for n := c.inflight.len(); n > keep; n-- {
 		call := c.inflight.last().call
 		c.inflight.drop()

@@ -300,7 +300,8 @@ func (d *Driver) skipHold(call *Call) {
 	switch {
 	case c.send != sendHold || c.sending != &call.exchange:
 	case c.closing || call.exchange.close:
-		c.lastSaid, c.closing = true, true
+		c.sayLast()
+		c.closing = true
 	default:
 		d.endHold(call)
 	}

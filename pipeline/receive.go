@@ -139,7 +139,8 @@ func (c *Conn) frame(ex *exchange, head *wire.ResponseHead) (wire.Framing, error
 // complete is set, all of its content. c.mu is held.
 func (c *Conn) beginResponse(head *wire.ResponseHead, framing wire.Framing, complete bool) {
 	if !framing.Persists() || !head.KeepAlive() {
-		c.lastSaid, c.closing = true, true
+		c.sayLast()
+		c.closing = true
 	}
 	switch {
 	case framing.Kind == wire.Tunnel:

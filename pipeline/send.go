@@ -39,7 +39,9 @@ const (
 func (c *Conn) begin(ex *exchange, h *wire.RequestHead, octets []byte, hold bool) {
 	ex.start, ex.end = c.queued, 0
 	ex.close = h.Close
-	c.lastSaid = c.lastSaid || h.Close
+	if h.Close {
+		c.sayLast()
+	}
 	before := len(c.next)
 	if c.next = append(c.next, octets...); octets == nil {
 		c.next = wire.AppendRequestHead(c.next, h)
@@ -53,7 +55,8 @@ func (c *Conn) begin(ex *exchange, h *wire.RequestHead, octets []byte, hold bool
 	case wire.Chunked:
 		c.owed, c.trailer = owedChunks, h.Trailer
 	case wire.Tunnel:
-		c.owed, c.lastSaid = owedRaw, true
+		c.owed = owedRaw
+		c.sayLast()
 	}
 	if c.owed == 0 {
 		ex.end = c.queued

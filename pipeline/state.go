@@ -33,6 +33,15 @@ func (c *Conn) setSend(next sendState) {
 		panic(fmt.Sprintf("pipeline: internal error: send state %v -> %v", c.send, next))
 	}
 	c.send = next
+	if next == sendClosed {
+		c.full.Store(true)
+	}
+}
+
+// sayLast has nothing more begun; c.mu is held. It is the only writer of c.lastSaid.
+func (c *Conn) sayLast() {
+	c.lastSaid = true
+	c.full.Store(true)
 }
 
 // receiveState says what the receiving half expects next.

@@ -85,9 +85,10 @@ func fieldError(s string) error {
 // A fieldSet collects fields. Single values, and nearly all are, lie in slices
 // of one element that are cut from one slab.
 type fieldSet struct {
-	header http.Header
-	slab   []string
-	names  NameSet // in header
+	header   http.Header
+	slab     []string
+	names    NameSet // in header
+	repeated NameSet // of these, those with more than one value
 }
 
 // newFieldSet returns a fieldSet with memory set aside for count fields.
@@ -104,6 +105,7 @@ func (f *fieldSet) add(name, value string) {
 	if f.names.MayHave(name) {
 		if old, ok := f.header[name]; ok {
 			f.header[name] = append(old, value)
+			f.repeated.Add(name)
 			return
 		}
 	}

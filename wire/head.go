@@ -20,7 +20,8 @@ type ResponseHead struct {
 	// that says "Pragma: no-cache" and has no Cache-Control.
 	Header http.Header
 
-	names NameSet // in Header when it was parsed; empty if it was not
+	names    NameSet // in Header when it was parsed; empty if it was not
+	repeated NameSet // of these, those that came more than once
 }
 
 // Values returns the values of the field with the canonical name given, or nil. It
@@ -62,7 +63,7 @@ func (h *ResponseHead) parse(s string, lim Limits) error {
 	if fields.names.MayHave("Pragma") {
 		fields.fixPragma()
 	}
-	h.Header, h.names = fields.header, fields.names
+	h.Header, h.names, h.repeated = fields.header, fields.names, fields.repeated
 	return nil
 }
 

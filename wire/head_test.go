@@ -12,11 +12,14 @@ import (
 
 // wantedHead is a head as ParseResponseHead makes it.
 func wantedHead(proto string, major, minor, code int, status string, h http.Header) ResponseHead {
-	var names NameSet
-	for name := range h {
+	var names, repeated NameSet
+	for name, values := range h {
 		names.Add(name)
+		if len(values) > 1 {
+			repeated.Add(name)
+		}
 	}
-	return ResponseHead{proto, major, minor, code, status, h, names}
+	return ResponseHead{proto, major, minor, code, status, h, names, repeated}
 }
 
 func TestParseResponseHead(t *testing.T) {

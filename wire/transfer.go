@@ -24,8 +24,10 @@ func (h *ResponseHead) TakeTransfer(method string, f Framing) (Transfer, error) 
 	if hasCoding {
 		delete(h.Header, "Transfer-Encoding")
 	}
-	if values := h.Values("Content-Length"); len(values) > 1 {
-		h.Header["Content-Length"] = values[:1:1]
+	if h.repeated.MayHave("Content-Length") {
+		if values := h.Values("Content-Length"); len(values) > 1 {
+			h.Header["Content-Length"] = values[:1:1]
+		}
 	}
 	if f.Kind == Chunked {
 		delete(h.Header, "Content-Length")
