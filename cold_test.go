@@ -179,3 +179,20 @@ func TestDialsThatHangHoldUpNobodyElse(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// Finding out that an origin cannot pipeline costs nobody an error, and not much time.
+func TestNewOriginThatCannotPipeline(t *testing.T) {
+	for _, pipelining := range []pipetest.Pipelining{pipetest.CloseOnSecond, pipetest.SilentOnPair, pipetest.FirstOnly, pipetest.FirstThenClose} {
+		for limit, within := range map[int]time.Duration{0: 700 * time.Millisecond, 2: 3 * time.Second} {
+			t.Run(fmt.Sprintf("%d, %d connections", pipelining, limit), func(t *testing.T) {
+				server := &pipetest.Server{Plan: func(int) pipetest.Behaviour { return pipetest.Behaviour{Pipelining: pipelining} }}
+				inWorldOver(t, server, []memnet.Option{memnet.Latency(25 * time.Millisecond)}, func(w *world) {
+					w.tr.MaxConnsPerHost = limit
+					began := time.Now()
+					w.getAll("many", 64, 10*time.Second)
+					require.Less(t, time.Since(began), within)
+				})
+			})
+		}
+	}
+}

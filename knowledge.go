@@ -13,6 +13,10 @@ import (
 
 // proof says how far a connection is trusted with pipelining. Each goes through
 // the steps again, because one origin may be many servers.
+//
+// To begin with the pair would save a round trip when many ask at once. But only behind
+// the answer to one alone can it be seen that an origin sends octets which nobody has asked
+// for: in a pair, they would be taken for the second answer.
 type proof uint8
 
 const (
