@@ -55,9 +55,35 @@ const plainIdleTimeout = 90 * time.Second
 
 // plain runs w for the time of end, as net/http does it.
 func (w *workload) plain(seed uint64, end time.Duration) outcome {
+	return w.plainly(seed, end, w.demands(seed, end))
+}
+
+// clairvoyant runs w with the fewest connections that do: it knows how long each answer
+// will take. Those that take longer than slow get a connection for themselves, as with
+// net/http, and all the others to an origin share one.
+func (w *workload) clairvoyant(seed uint64, end, slow time.Duration) outcome {
+	demands := w.demands(seed, end)
+	quick := func(d demand) bool { return d.service <= slow }
+	out := w.plainly(seed, end, slices.DeleteFunc(slices.Clone(demands), quick))
+	shared := make([]server, len(w.rates))
+	for _, d := range demands {
+		if quick(d) {
+			handled := shared[d.origin].handle(d.at+w.rtt/2, d.service)
+			out.answer(w, d.at, handled+w.rtt/2-d.at, d.service)
+			out.copies++
+		}
+	}
+	out.dials += len(shared)
+	out.peak += len(shared)
+	slices.Sort(out.latencies)
+	return out
+}
+
+// plainly runs w, of which only these demands, as net/http does it.
+func (w *workload) plainly(seed uint64, end time.Duration, demands []demand) outcome {
 	s := &plainPolicy{w: w, end: end, origins: make([]plainOrigin, max(1, len(w.rates)))}
 	s.rng = rand.New(rand.NewPCG(seed, 1<<32))
-	for _, d := range w.demands(seed, end) {
+	for _, d := range demands {
 		s.at(d.at, func() { s.ask(d) })
 	}
 	for i := range w.callers {
