@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,15 +48,17 @@ var workloads = []struct {
 	answers float64 // at least, net/http's = 1; 0: 0.97
 }{
 	{workload{name: "far, 1 ms, 1 % over 100 ms, 640/s", rtt: far, service: usualWithTail,
-		rates: []float64{640, 640, 640, 640}}, 30, 1.25, .25, .02, 0},
+		rates: []float64{640, 640, 640, 640}, slow: 50 * time.Millisecond}, 30, 1.25, .25, .02, 0},
 	{workload{name: "the same, 10 to 160/s", rtt: far, service: usualWithTail,
-		rates: []float64{10, 40, 160, 10, 40, 160}}, 120, 1.25, .5, .02, 0},
+		rates: []float64{10, 40, 160, 10, 40, 160}, slow: 100 * time.Millisecond}, 120, 1.25, .5, .02, 0},
+	{workload{name: "the same, 100 origins, 20/s to each", rtt: far, service: usualWithTail,
+		rates: slices.Repeat([]float64{20}, 100), slow: 100 * time.Millisecond}, 15, 1.25, .7, .02, 0},
 	{workload{name: "the same, 8 connections to each", rtt: far, service: usualWithTail, limit: 8,
 		rates: []float64{10, 40, 160, 10, 40, 160}}, 20, .5, 1, .04, 0},
 	{workload{name: "the same, 2 connections, behind a near proxy, 64 callers", rtt: far, dial: near, service: lognormal(time.Millisecond/10, .3), limit: 2,
 		callers: 64}, 20, .05, 1.2, .001, 0},
 	{workload{name: "far, lognormal, 1 % over 100 ms", rtt: far, service: lognormal(time.Millisecond, 1.98),
-		rates: []float64{10, 40, 160, 640, 10, 40, 160, 640}}, 15, 1.35, 1.1, .05, 0},
+		rates: []float64{10, 40, 160, 640, 10, 40, 160, 640}, slow: 8 * time.Millisecond}, 15, 1.35, 1.1, .05, 0},
 	{workload{name: "far, slow handlers (200 ms)", rtt: far, service: lognormal(200*time.Millisecond, .5),
 		rates: []float64{10, 40, 160, 10, 40, 160}}, 50, 1.05, 1.2, .01, 0},
 	{workload{name: "near, 2000/s, 1 % 100 ms, 8 connections", rtt: near, service: quickWithTail, limit: 8,
@@ -103,6 +106,12 @@ func TestSimulation(t *testing.T) {
 			theirs, ours := w.plain(1, long), w.simulate(t, 1, long)
 			theirs.row(table, w.name, "net/http")
 			ours.row(table, "", "httppipe")
+			if w.slow > 0 {
+				least := w.clairvoyant(1, long, w.slow)
+				least.row(table, "", "clairvoyant")
+				require.LessOrEqual(t, least.quantile(.99).Seconds(), 1.25*theirs.quantile(.99).Seconds())
+				require.LessOrEqual(t, float64(ours.peak), float64(2*least.peak))
+			}
 			require.GreaterOrEqual(t, float64(ours.requests), cmp.Or(w.answers, .97)*float64(theirs.requests))
 			if w.p99 > 0 {
 				require.LessOrEqual(t, ours.quantile(.99).Seconds(), w.p99*theirs.quantile(.99).Seconds())
