@@ -18,7 +18,7 @@ func Digest(rows []Row) string {
 		line    func(Row) []string // nil: not in this table
 	}{
 		{
-			"What a request costs the client. CPU and requests/s are relative to `net/http` with as many connections as it likes; " +
+			"What a request costs the client. CPU and requests/s are relative to `net/http` with as many connections as it likes, or as many as the row allows; " +
 				"*floor* is a device that does the least any pipelining `RoundTripper` can do, and is no client.",
 			[]string{"workload", "CPU µs, net/http", "CPU µs, httppipe", "CPU ×", "CPU ×, fasthttp pipelining as RoundTripper", "CPU ×, floor", "requests/s ×", "allocations", "reads + writes"},
 			costLine,
@@ -62,14 +62,14 @@ func (r Row) ratio(name string, m Metric) float64 { return median(r.ratios(name,
 
 func costLine(r Row) []string {
 	w := r.Workload
-	if w.Base != "nethttp" || w.Kind == workload.Memory {
+	if w.RTT != 0 || w.Kind != workload.Requests && w.Kind != workload.Upload {
 		return nil
 	}
 	cpu := Metrics["cpu"]
 	return []string{
 		w.Title,
-		number(r.median("nethttp", cpu)), number(r.median("httppipe", cpu)),
-		spread(r.ratios("httppipe", "nethttp", cpu)), number(r.ratio("fasthttp-pipe-rt", cpu)), number(floorOf(r).ratio),
+		number(r.median(w.Base, cpu)), number(r.median("httppipe", cpu)),
+		spread(r.ratios("httppipe", w.Base, cpu)), number(r.ratio("fasthttp-pipe-rt", cpu)), number(floorOf(r).ratio),
 		number(r.ratio("httppipe", Metrics["rps"])),
 		fixed(r.median("httppipe", Metrics["allocs"]), 1), fixed(r.median("httppipe", Metrics["calls"]), 2),
 	}

@@ -30,7 +30,7 @@ func All() []Workload {
 	for _, c := range []int{1, 16, 64, 256} {
 		ws = append(ws, get(c, everybody))
 	}
-	ws = append(ws, overTLSRow(overTLS))
+	ws = append(ws, scarceRow(limited), overTLSRow(overTLS))
 	ws = append(ws, clientRows()...)
 	ws = append(ws, contentRows()...)
 	ws = append(ws, nginxRows()...)
@@ -102,6 +102,14 @@ func plural(n int, word string) string {
 		return "1 " + word
 	}
 	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// scarceRow has few connections for many callers: net/http too.
+func scarceRow(who []string) Workload {
+	w := row("get/c256/n4", "GET 128 B, 256 callers, at most 4 connections, also for net/http", 256, who)
+	w.Limited, w.Base = true, "nethttp-N"
+	w.Options.Conns = 4
+	return w
 }
 
 func overTLSRow(who []string) Workload {
