@@ -50,7 +50,8 @@
 //
 // A request of which not one octet was sent. A request that is safe, or has an
 // Idempotency-Key, and whose body can be had again, if its connection ended
-// without an answer; if that was its own turn to be answered, once, and alone.
+// without an answer; if that was its own turn to be answered, once, and alone, and only
+// if the connection had answered before.
 // A safe request also if it waits behind an answer that is late, or that nobody
 // reads: an origin can see a safe request twice. An error says by
 // errors.Is(err, [ErrUnprocessed]) that the origin cannot have acted on it.

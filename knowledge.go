@@ -276,11 +276,11 @@ func (k *knowledge) unnoticed() int {
 
 // filled is how many requests may be in flight on a connection when there can be
 // no more: as many as keep it busy. Whatever exceeds that is better bound late: where
-// few answers are, only if the wait is so long that it matters which connection is free
-// first, as to be bound late costs another turn of the caller's goroutine.
+// hardly any answers are, only if the wait is so long that it matters which connection is
+// free first, as to be bound late costs another turn of the caller's goroutine.
 func (k *knowledge) filled() int {
 	wait := minQueue
-	if k.tail <= maxPackTail {
+	if k.tail <= maxPackTail/4 { // by chance it is less than expected for a while
 		wait <<= maxDoubled
 	}
 	return 2 + quotient(k.rtt+wait, k.service+k.risk(k.excess))
