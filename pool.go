@@ -54,7 +54,7 @@ type place struct {
 	conns     []*conn
 	busy      int           // how many of these have something in flight
 	tried     *conn         // see trial
-	filling   *conn         // to which a request was added last, by chooseShared
+	filling   *conn         // what chooseShared has returned last
 	aloneTill time.Time     // see learnAlone
 	alts      []altConn     // connections of other protocols
 	shared    exchangeQueue // waiting for a connection, or a place in one

@@ -41,8 +41,9 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 }
 
 // chooseShared returns the best connection that x can join with less than depth in flight.
-// Of those with less than fill it is the one with the most, so that others become idle,
-// and each write carries many requests; or else the one with the least.
+// Of those with less than fill it is the one that was filled last, or the one with the
+// most, so that others become idle, and each write carries many requests; or else the one
+// with the least.
 func (p *place) chooseShared(x *exchange, depth, fill int, now time.Time) (best *conn) {
 	if c := p.filling; c != nil && c.inFlight < min(fill, depth) && p.canJoin(c, x, now) {
 		return c // without going through the others
