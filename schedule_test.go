@@ -77,13 +77,13 @@ func TestFilledConnectionThatEndsIsForgotten(t *testing.T) {
 func TestFewAreBoundLateWhereFewAreLate(t *testing.T) {
 	now := time.Now()
 	p, a, b, get := twoConns(&Transport{MaxConnsPerHost: 2})
-	p.known.service, p.known.excess = 20*time.Microsecond, 100*time.Millisecond
+	p.known.service, p.known.excess = 20*time.Microsecond, time.Millisecond
 	for range 60 {
 		p.assign(get(), a, now)
 		p.assign(get(), b, now)
 	}
 	require.NotNil(t, p.choose(get(), now))
-	p.known.tail = 2 * maxPackTail
+	p.known.tail = maxPackTail / 2
 	require.Nil(t, p.choose(get(), now))
 	p.known.tail, p.known.service = 0, 10*time.Millisecond
 	require.Nil(t, p.choose(get(), now), "it matters which of them is free first")
