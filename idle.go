@@ -47,7 +47,7 @@ func (pl *pool) becameIdle(c *conn, now time.Time) {
 		p.discard(c)
 		return
 	}
-	c.idleSince = now
+	c.idleSince, c.reused = now, true
 	if c.listed {
 		pl.idle.remove(c)
 	}

@@ -264,16 +264,6 @@ func (k *knowledge) packedIf(doubled int) int {
 	return min(k.rescuable(), 1+quotient(k.queue(doubled), k.service+risk))
 }
 
-// unnoticed is how many requests may be in flight on a connection before others get any,
-// where few answers are late: so many that to wait behind them takes no longer than the
-// least that is ever tried, or than this process is late anyway.
-func (k *knowledge) unnoticed() int {
-	if k.tail > maxPackTail {
-		return 0
-	}
-	return min(k.rescuable(), 1+quotient(max(minQueue>>-minDoubled, 4*k.lag), k.service))
-}
-
 // filled is how many requests may be in flight on a connection when there can be
 // no more: as many as keep it busy. Whatever exceeds that is better bound late: where
 // hardly any answers are, only if the wait is so long that it matters which connection is

@@ -54,7 +54,6 @@ type place struct {
 	conns     []*conn
 	busy      int           // how many of these have something in flight
 	tried     *conn         // see trial
-	filling   *conn         // what chooseShared has returned last
 	aloneTill time.Time     // see learnAlone
 	alts      []altConn     // connections of other protocols
 	shared    exchangeQueue // waiting for a connection, or a place in one
@@ -81,7 +80,7 @@ type conn struct {
 	barrier   bool        // kept free for an exclusive request
 	closing   bool        // is about to end: nobody may have it
 	ended     bool        // of no further use
-	reused    bool        // has been assigned before
+	reused    bool        // has been assigned before, or was idle: its peer may have closed it since
 	answered  int         // exchanges that have left
 	gone      int         // exchanges that have left, answered or not
 	keep      keepAlive   // what the peer has announced
@@ -458,9 +457,6 @@ func (c *conn) endedBy(err error) {
 	c.ended = true
 	if p.tried == c {
 		p.tried = nil
-	}
-	if p.filling == c {
-		p.filling = nil
 	}
 	for i, other := range p.conns {
 		if other == c {

@@ -16,7 +16,7 @@ const maxTries = 3
 // attempt, or the error for the caller. It is the only place that decides so.
 func (rt *roundTrip) again(x *exchange, err error) (*exchange, error) {
 	var failed *pipeline.CallError
-	if !errors.As(err, &failed) || !rt.mayRepeat(failed) {
+	if !errors.As(err, &failed) || !rt.mayRepeat(x, failed) {
 		return nil, rt.exchangeError(err)
 	}
 	rt.sent = rt.sent || !failed.Unsent
@@ -70,8 +70,10 @@ func (x *exchange) misplaced() bool {
 }
 
 // mayRepeat applies RFC 9110, Section 9.2.2, and RFC 9112, Section 9.3.1.
-func (rt *roundTrip) mayRepeat(failed *pipeline.CallError) bool {
-	fresh := failed.Answered == 0
+func (rt *roundTrip) mayRepeat(x *exchange, failed *pipeline.CallError) bool {
+	// A connection that was idle is not new, though it has answered nothing: its peer may
+	// have closed it for that.
+	fresh := failed.Answered == 0 && !x.reused
 	var own *bodyError
 	switch {
 	case errors.As(failed.Err, &own), errors.Is(failed.Err, pipeline.ErrHeadTimeout):

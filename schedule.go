@@ -22,11 +22,7 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 		most = p.known.filled()
 		packed = min(packed, most) // there may be no elsewhere for who waits behind a late answer
 	}
-	fill := p.known.unnoticed()
-	if p.known.doublings() > 0 {
-		fill = packed
-	}
-	c := p.chooseShared(x, packed, fill, now)
+	c := p.chooseShared(x, packed, p.known.doublings() > 0, now)
 	x.crowded = c != nil && c.inFlight >= p.known.packedIf(p.known.doublings()-1) || c == nil && p.busy > 0
 	if c != nil {
 		return c
@@ -37,32 +33,22 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 		}
 		return c
 	}
-	return p.chooseShared(x, most, 0, now)
+	return p.chooseShared(x, most, false, now)
 }
 
-// chooseShared returns the best connection that x can join with less than depth in flight.
-// Of those with less than fill it is the one that was filled last, or the one with the
-// most, so that others become idle, and each write carries many requests; or else the one
-// with the least.
-func (p *place) chooseShared(x *exchange, depth, fill int, now time.Time) (best *conn) {
-	if c := p.filling; c != nil && c.inFlight < min(fill, depth) && p.canJoin(c, x, now) {
-		return c // without going through the others
-	}
-	rank := func(c *conn) int {
-		if c.inFlight < fill {
-			return c.inFlight
-		}
-		return -c.inFlight
-	}
+// chooseShared returns the connection with the least in flight that x can join, if that
+// is less than depth; or that with the most, so that others become idle: where requests
+// may wait for longer than minQueue, to have fewer connections.
+func (p *place) chooseShared(x *exchange, depth int, fullest bool, now time.Time) (best *conn) {
 	for _, c := range p.conns {
-		if c.inFlight < depth && (best == nil || rank(c) > rank(best)) && p.canJoin(c, x, now) {
+		better := best == nil || fullest && c.inFlight > best.inFlight || !fullest && c.inFlight < best.inFlight
+		if better && c.inFlight < depth && p.canJoin(c, x, now) {
 			best = c
-			if c.inFlight == fill-1 {
+			if fullest && c.inFlight == depth-1 || !fullest && c.inFlight == 1 {
 				break // there is no better one
 			}
 		}
 	}
-	p.filling = best
 	return best
 }
 

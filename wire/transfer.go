@@ -24,7 +24,7 @@ func (h *ResponseHead) TakeTransfer(method string, f Framing) (Transfer, error) 
 	if hasCoding {
 		delete(h.Header, "Transfer-Encoding")
 	}
-	if h.repeated.MayHave("Content-Length") {
+	if h.names == 0 || h.repeated.MayHave("Content-Length") {
 		if values := h.Values("Content-Length"); len(values) > 1 {
 			h.Header["Content-Length"] = values[:1:1]
 		}
