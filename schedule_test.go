@@ -24,7 +24,7 @@ func TestFewAreBoundLateWhereFewAreLate(t *testing.T) {
 	now := time.Now()
 	p, a, b, get := twoConns(&Transport{MaxConnsPerHost: 2})
 	p.known.service, p.known.excess = 20*time.Microsecond, time.Millisecond
-	for range 60 {
+	for range 40 {
 		p.assign(get(), a, now)
 		p.assign(get(), b, now)
 	}
