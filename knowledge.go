@@ -252,12 +252,15 @@ func (k *knowledge) queue(doubled int) time.Duration {
 
 // packed is how many requests may be in flight on a connection while there could
 // be more.
-func (k *knowledge) packed() int {
-	n := k.packedIf(k.doublings())
-	if n == 1 && k.unseen >= min(maxUnseen, 8<<min(k.seen, serviceMemory)) {
+func (k *knowledge) packed() int { return k.orToSee(k.packedIf(k.doublings())) }
+
+// orToSee returns depth; or 2 in place of 1, if it is time to see again how long the
+// service is, which one behind another shows.
+func (k *knowledge) orToSee(depth int) int {
+	if depth == 1 && k.unseen >= min(maxUnseen, 8<<min(k.seen, serviceMemory)) {
 		return 2
 	}
-	return n
+	return depth
 }
 
 // packedIf is packed with minQueue doubled so often. Each request adds its service to the
@@ -269,7 +272,8 @@ func (k *knowledge) packedIf(doubled int) int {
 }
 
 // filled is how many requests may be in flight on a connection when there can be
-// no more: as many as keep it busy. Whatever exceeds that is better bound late: where
+// no more: as many as keep it busy, unless those behind others lose more by late answers
+// than a busy connection gains. Whatever exceeds that is better bound late: where
 // hardly any answers are, only if the wait is so long that it matters which connection is
 // free first, as to be bound late costs another turn of the caller's goroutine.
 func (k *knowledge) filled() int {
@@ -277,7 +281,11 @@ func (k *knowledge) filled() int {
 	if k.tail <= maxPackTail/4 { // by chance it is less than expected for a while
 		wait = evenQueue
 	}
-	return 2 + quotient(k.rtt+wait, k.service+k.risk(k.excess))
+	gain, risk := k.rtt+wait, k.risk(k.excess)
+	if risk > gain {
+		return k.orToSee(1)
+	}
+	return 2 + quotient(gain, k.service+risk)
 }
 
 // crowded is how many requests may be in flight on a connection while another is

@@ -34,3 +34,23 @@ func TestFewAreBoundLateWhereFewAreLate(t *testing.T) {
 	p.known.tail, p.known.service = 0, 10*time.Millisecond
 	require.Nil(t, p.choose(get(), now), "it matters which of them is free first")
 }
+
+// With as many connections as there could be, one request used to be sent behind each
+// other in any case: where one answer in a hundred took 100 ms, more waited behind such
+// than with a connection for each.
+func TestNobodyIsSentBehindOthersWhereManyAreSlow(t *testing.T) {
+	now := time.Now()
+	p, a, b, get := twoConns(&Transport{MaxConnsPerHost: 2})
+	p.known.service, p.known.tail, p.known.excess = 60*time.Microsecond, .01, 95*time.Millisecond
+	p.known.seen = serviceMemory
+	p.assign(get(), a, now)
+	p.assign(get(), b, now)
+	require.Nil(t, p.choose(get(), now))
+
+	p.known.unseen = maxUnseen
+	require.NotNil(t, p.choose(get(), now), "to see whether the service is still short")
+	p.known.unseen, p.known.rtt = 0, 10*time.Millisecond
+	require.NotNil(t, p.choose(get(), now), "the way is longer than what one loses, on average")
+	p.known.rtt, p.known.tail, p.known.service = 100*time.Microsecond, 0, 10*time.Millisecond
+	require.NotNil(t, p.choose(get(), now), "none is slow beside the others")
+}

@@ -29,6 +29,7 @@ type simulation struct {
 	wake  chan struct{}
 	timer *time.Timer
 
+	addrs   []string // of the origins, as far as they were asked
 	servers []server // of origins that have a single one
 	demands []demand // that are still to come
 	events  eventHeap
@@ -168,7 +169,15 @@ func (s *simulation) settled() (any bool) {
 }
 
 func (s *simulation) place(r *simRequest) *place {
-	return s.t.place(routeKey{scheme: "http", addr: fmt.Sprintf("origin%d:80", r.origin)})
+	return s.t.place(routeKey{scheme: "http", addr: s.addr(r)})
+}
+
+// addr returns the address of the origin that r is for.
+func (s *simulation) addr(r *simRequest) string {
+	for len(s.addrs) <= r.origin {
+		s.addrs = append(s.addrs, fmt.Sprintf("origin%d:80", len(s.addrs)))
+	}
+	return s.addrs[r.origin]
 }
 
 // ask has r reserve a place on a connection.
@@ -176,7 +185,7 @@ func (s *simulation) ask(r *simRequest) {
 	s.number++
 	ctx := context.WithValue(context.Background(), dialNumber{}, time.Duration(s.number%4096))
 	x := &exchange{out: &outgoing{req: simHTTPRequest.WithContext(ctx), shareable: true, replayable: true, rescuable: true}}
-	x.route = &route{scheme: "http", addr: fmt.Sprintf("origin%d:80", r.origin)}
+	x.route = &route{scheme: "http", addr: s.addr(r)}
 	x.call.Wake = s.wake
 	if r.x != nil {
 		x.arrived, x.solo, x.accuses = r.x.arrived, r.x.silent, r.x.silent

@@ -107,6 +107,16 @@ func mixed(usual, rare service, percent int) service {
 	}
 }
 
+// rarely is rare once in so many times, and usual otherwise.
+func rarely(usual, rare service, onceIn int) service {
+	return func(r *rand.Rand) time.Duration {
+		if r.IntN(onceIn) == 0 {
+			return rare(r)
+		}
+		return usual(r)
+	}
+}
+
 func always(d time.Duration) service { return func(*rand.Rand) time.Duration { return d } }
 
 // logUniform is in each power of ten between least and most as often as in any other.
