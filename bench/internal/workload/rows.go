@@ -222,7 +222,9 @@ func slowRows() []Workload {
 		w := &ws[i]
 		w.Kind, w.Limited, w.Base = Mixed, true, "nethttp-N"
 		w.Options.Conns, w.Options.Slow = 8, "/slow/100"
-		w.Options.WarmUp, w.Options.Duration = 500*time.Millisecond, 1500*time.Millisecond
+		// Many come late at once, when all connections happen to be slow, and then none
+		// for long: one second is unlike the next.
+		w.Options.WarmUp, w.Options.Duration = 500*time.Millisecond, 4*time.Second
 	}
 	return ws
 }
