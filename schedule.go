@@ -153,9 +153,9 @@ const (
 	unprovenConns = 2
 
 	// coldConns is how many it gets at the most, if that takes longer than it is worth
-	// to wait for: as many as browsers open. So a few requests to an origin far away take
-	// no more round trips than with net/http.
-	coldConns = 6
+	// to wait for. So what a program asks at once of an origin far away takes no more round
+	// trips than with net/http; thousands of callers do not open thousands.
+	coldConns = 32
 
 	// partnerPauses is how many times as long as one has waited for a partner in vain
 	// nobody does.
@@ -204,8 +204,9 @@ func (p *place) needed(now time.Time) int {
 // untilProven is how many connections those who share should have while none of them
 // has shown that the origin can pipeline. Somebody waits. p.mu is held.
 func (p *place) untilProven(sharing int, now time.Time) int {
+	pause := p.known.coldPause()
 	switch {
-	case now.Sub(p.shared.first.since) >= p.known.coldPause():
+	case now.Sub(p.shared.first.since) >= pause, sharing == 0 && p.known.dial >= pause:
 		return coldConns
 	case sharing == 0:
 		return 1

@@ -29,8 +29,8 @@ func Digest(rows []Row) string {
 			farLine,
 		},
 		{
-			"The first 64 requests of a new client, until the last is answered: httppipe tries an unknown origin before it trusts it.",
-			[]string{"round trip", "connections", "ms, net/http", "ms, net/http with 64 connections", "ms, httppipe"},
+			"The first requests of a new client, all at once, until the last is answered: httppipe tries an unknown origin before it trusts it.",
+			[]string{"requests", "round trip", "connections at most", "ms, net/http", "ms, net/http with a connection for each", "ms, httppipe", "connections, httppipe"},
 			coldLine,
 		},
 		{
@@ -93,10 +93,14 @@ func coldLine(r Row) []string {
 	if w.Kind != workload.Cold {
 		return nil
 	}
-	batch := Metrics["batch"]
+	batch, most := Metrics["batch"], none
+	if w.Limited {
+		most = fmt.Sprint(w.Options.Conns)
+	}
 	return []string{
-		milliseconds(w.RTT), fmt.Sprint(w.Options.Conns),
+		fmt.Sprint(w.Options.Concurrency), milliseconds(w.RTT), most,
 		number(r.median("nethttp-N", batch)), number(r.median("nethttp", batch)), number(r.median("httppipe", batch)),
+		fixed(r.median("httppipe", Metrics["conns"]), 0),
 	}
 }
 

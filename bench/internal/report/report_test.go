@@ -214,7 +214,7 @@ func TestDigest(t *testing.T) {
 	for _, w := range workload.All() {
 		r := Row{Workload: w}
 		for _, name := range w.Contestants {
-			r.Results = append(r.Results, result.Result{Name: name, CPU: 10, PerSecond: 5, Batch: 7, Held: 3})
+			r.Results = append(r.Results, result.Result{Name: name, CPU: 10, PerSecond: 5, Batch: 7, Conns: 6, Held: 3})
 		}
 		rows = append(rows, r)
 	}
@@ -234,7 +234,8 @@ func TestDigest(t *testing.T) {
 	}
 	for _, want := range []string{
 		"| 50 ms | 2 | 5.00 | 5.00 | 1.00 (1.00–1.00) | 32.0 |",
-		"| 50 ms | 8 | 7.00 | 7.00 | 7.00 |",
+		"| 64 | 50 ms | 8 | 7.00 | 7.00 | 7.00 | 6 |",
+		"| 32 | 50 ms | – | – | 7.00 | 7.00 | 6 |",
 		"| 2000 requests/s by a schedule | 0.00 % | 0.00 % | 0.00 % | – | 1.00 |",
 		"| per idle connection | 3 | 3 | 1.00 (1.00–1.00) |",
 	} {

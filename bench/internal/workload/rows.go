@@ -186,7 +186,11 @@ func coldRows() []Workload {
 		w.Options.Duration = 2 * time.Second
 		ws = append(ws, w)
 	}
-	return ws
+	free := latency(50*time.Millisecond, 0, []string{"nethttp", "h2c", "httppipe"})
+	free.ID, free.Title = "cold/50ms/free", "32 x GET 128 B at once with a new client, round trip of 50ms, as many connections as it likes"
+	free.Kind, free.Limited, free.Base = Cold, false, "nethttp"
+	free.Options.Cold, free.Options.Concurrency, free.Options.WarmUp, free.Options.Duration = true, 32, 0, 2*time.Second
+	return append(ws, free)
 }
 
 func uploadRows() []Workload {
