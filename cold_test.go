@@ -18,11 +18,11 @@ import (
 	"github.com/httppipe/httppipe/internal/pipetest"
 )
 
-// What a program asks at once of an origin far away that was never asked, or not for long,
-// used to wait for each other: three or four round trips, where net/http takes two.
-func TestRequestsAtOnceToOriginWithoutConnectionsTakeTwoRoundTrips(t *testing.T) {
+// A few requests to an origin far away that was never asked, or not for long, used to wait
+// for each other: three or four round trips, where net/http takes two.
+func TestFewRequestsWithoutConnectionsTakeTwoRoundTrips(t *testing.T) {
 	const rtt = 50 * time.Millisecond
-	for _, n := range []int{1, 2, 3, 4, 5, 6, 7, 20, 32} {
+	for _, n := range []int{1, 2, 3, 4, 5, 6} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(rtt / 2)}, func(w *world) {
 				for i := range 3 {
@@ -37,15 +37,37 @@ func TestRequestsAtOnceToOriginWithoutConnectionsTakeTwoRoundTrips(t *testing.T)
 	}
 }
 
-// Connections that have not answered because they could not used to count as late, so
-// that as many again were dialed.
-func TestManyRequestsToNewOriginTakeFewerConnections(t *testing.T) {
+// Six connections that have not answered because they could not used to count as late, so
+// that six more were dialed.
+func TestManyRequestsToNewOriginTakeSixConnections(t *testing.T) {
 	inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(25 * time.Millisecond)}, func(w *world) {
-		began := time.Now()
-		w.getAll("many", 100, time.Second)
-		require.Equal(t, 32, w.net.Dials())
-		require.Less(t, time.Since(began), 225*time.Millisecond, "four round trips")
+		w.getAll("many", 40, time.Second)
+		require.Equal(t, 6, w.net.Dials())
 	})
+}
+
+// Of the connections that were dialed for a burst, those kept were the ones idle first,
+// which nobody had used or that had shown nothing yet: the next burst began anew, up to ten
+// round trips long, and the one after that.
+func TestEachBurstAfterTheFirstTakesOneRoundTrip(t *testing.T) {
+	for _, rtt := range []time.Duration{4 * time.Millisecond, 50 * time.Millisecond} {
+		for _, n := range []int{8, 32, 64, 120} {
+			t.Run(fmt.Sprint(rtt, n), func(t *testing.T) {
+				inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(rtt / 2)}, func(w *world) {
+					w.getAll("first", n, time.Second)
+					dials := w.net.Dials()
+					for range 5 {
+						time.Sleep(time.Second)
+						began := time.Now()
+						w.getAll("next", n, time.Second)
+						require.Less(t, time.Since(began), rtt+rtt/4)
+					}
+					require.Equal(t, dials, w.net.Dials())
+					require.Equal(t, 2, w.tr.Stats().Idle, "of so many net/http keeps no more")
+				})
+			})
+		}
+	}
 }
 
 // Each caller that had got a connection while nothing was known used to stay on it, for
@@ -155,7 +177,7 @@ func TestAllDialsFail(t *testing.T) {
 		}
 		callers.Wait()
 		require.Less(t, time.Since(began), 150*time.Millisecond)
-		require.Less(t, w.net.Dials(), 40)
+		require.Less(t, w.net.Dials(), 20)
 	})
 }
 

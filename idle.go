@@ -43,9 +43,18 @@ func (pl *pool) becameIdle(c *conn, now time.Time) {
 	p, t := c.place, c.place.t
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
-	if pl.closed || t.DisableKeepAlives || t.MaxIdleConnsPerHost < 0 || p.idleConns() > t.maxIdlePerHost() {
+	if pl.closed || t.DisableKeepAlives || t.MaxIdleConnsPerHost < 0 {
 		p.discard(c)
 		return
+	}
+	if p.idleConns() > t.maxIdlePerHost() {
+		least := p.leastProof(c)
+		if least.listed {
+			pl.idle.remove(least)
+		}
+		if p.discard(least); least == c {
+			return
+		}
 	}
 	c.idleSince, c.reused = now, true
 	if c.listed {
@@ -70,6 +79,17 @@ func (t *Transport) maxIdlePerHost() int {
 		return defaultMaxIdleConnsPerHost
 	}
 	return t.MaxIdleConnsPerHost
+}
+
+// leastProof returns c, or an idle connection to the same origin that has passed fewer
+// steps: it is of less use. p.mu is held.
+func (p *place) leastProof(c *conn) *conn {
+	for _, other := range p.conns {
+		if other.isIdle() && other.proof < c.proof {
+			c = other
+		}
+	}
+	return c
 }
 
 // idleConns counts the connections that carry nothing, and are not about to be

@@ -153,9 +153,9 @@ const (
 	unprovenConns = 2
 
 	// coldConns is how many it gets at the most, if that takes longer than it is worth
-	// to wait for. So what a program asks at once of an origin far away takes no more round
-	// trips than with net/http; thousands of callers do not open thousands.
-	coldConns = 32
+	// to wait for: as many as browsers open. So a few requests to an origin far away take
+	// no more round trips than with net/http.
+	coldConns = 6
 
 	// partnerPauses is how many times as long as one has waited for a partner in vain
 	// nobody does.
