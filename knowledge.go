@@ -272,17 +272,18 @@ func (k *knowledge) packedIf(doubled int) int {
 }
 
 // filled is how many requests may be in flight on a connection when there can be
-// no more: as many as keep it busy, unless those behind others lose more by late answers
-// than a busy connection gains. Whatever exceeds that is better bound late: where
-// hardly any answers are, only if the wait is so long that it matters which connection is
-// free first, as to be bound late costs another turn of the caller's goroutine.
-func (k *knowledge) filled() int {
+// no more: as many as keep it busy, unless one that loses time behind late answers loses
+// more, on average, than a busy connection gains. Whatever exceeds that is better bound
+// late: where hardly any answers are, only if the wait is so long that it matters which
+// connection is free first, as to be bound late costs another turn of the caller's
+// goroutine.
+func (k *knowledge) filled(loses bool) int {
 	wait := minQueue
 	if k.tail <= maxPackTail/4 { // by chance it is less than expected for a while
 		wait = evenQueue
 	}
 	gain, risk := k.rtt+wait, k.risk(k.excess)
-	if risk > gain {
+	if loses && risk > gain {
 		return k.orToSee(1)
 	}
 	return 2 + quotient(gain, k.service+risk)

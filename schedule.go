@@ -19,7 +19,10 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 	}
 	packed, most := p.known.packed(), p.known.crowded()
 	if p.full() {
-		most = p.known.filled()
+		// Who has waited for as long as a late answer takes, or can wait for no other
+		// connection, loses nothing behind one.
+		loses := p.t.MaxConnsPerHost > 1 && now.Sub(x.arrived) < p.known.excess
+		most = p.known.filled(loses)
 		packed = min(packed, most) // there may be no elsewhere for who waits behind a late answer
 	}
 	c := p.chooseShared(x, packed, p.known.doublings() > 0, now)

@@ -40,7 +40,12 @@ func TestFewAreBoundLateWhereFewAreLate(t *testing.T) {
 // than with a connection for each.
 func TestNobodyIsSentBehindOthersWhereManyAreSlow(t *testing.T) {
 	now := time.Now()
-	p, a, b, get := twoConns(&Transport{MaxConnsPerHost: 2})
+	p, a, b, fresh := twoConns(&Transport{MaxConnsPerHost: 2})
+	get := func() *exchange {
+		x := fresh()
+		x.arrived = now
+		return x
+	}
 	p.known.service, p.known.tail, p.known.excess = 60*time.Microsecond, .01, 95*time.Millisecond
 	p.known.seen = serviceMemory
 	p.assign(get(), a, now)
@@ -53,4 +58,11 @@ func TestNobodyIsSentBehindOthersWhereManyAreSlow(t *testing.T) {
 	require.NotNil(t, p.choose(get(), now), "the way is longer than what one loses, on average")
 	p.known.rtt, p.known.tail, p.known.service = 100*time.Microsecond, 0, 10*time.Millisecond
 	require.NotNil(t, p.choose(get(), now), "none is slow beside the others")
+	p.known.tail, p.known.service = .01, 60*time.Microsecond
+	require.Nil(t, p.choose(get(), now))
+	waited := get()
+	waited.arrived = now.Add(-95 * time.Millisecond)
+	require.NotNil(t, p.choose(waited, now), "it has waited for longer than a late answer takes")
+	p.t.MaxConnsPerHost = 1
+	require.NotNil(t, p.choose(get(), now), "there is no other to wait for")
 }
