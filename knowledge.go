@@ -236,6 +236,16 @@ func (k *knowledge) patience() time.Duration {
 	return max(minPatience, 3*k.usual, 4*k.lag)
 }
 
+// rescueAfter is how long an answer may be due until those behind it are sent again
+// elsewhere. That costs them a round trip: it is done as soon as the answer is late, if late
+// answers take longer than that on average, and otherwise when this one has.
+func (k *knowledge) rescueAfter() time.Duration {
+	if k.excess > k.rtt {
+		return k.patience()
+	}
+	return max(k.patience(), min(k.rtt, rescueAnyway))
+}
+
 // learnLag takes note of how late a timer of ours has fired, or how long others ran
 // before a request could leave. What takes as long is none of the origin's doing, and no
 // connection makes it shorter.

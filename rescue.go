@@ -49,7 +49,7 @@ func (p *place) tick(now time.Time) {
 }
 
 // untilLook is how long to wait for the next look: until a head becomes late, if it
-// stays the head; until somebody has waited long enough to join an unproven pair, or for
+// stays the head, or so late that those behind it are sent elsewhere; until somebody has waited long enough to join an unproven pair, or for
 // more connections to be dialed; or until the next dial may be tried. What
 // cannot be foreseen is looked at again and again, less often the longer it lasts.
 // p.mu is held.
@@ -76,10 +76,14 @@ func (p *place) untilLook(now time.Time) time.Duration {
 		if c.inFlight == 0 {
 			continue
 		}
-		if left := patience - p.waits(c, now); left >= 0 {
-			wait = min(wait, left)
-		} else {
-			again(p.waits(c, now))
+		waits := p.waits(c, now)
+		if waits > patience {
+			again(waits)
+		}
+		for _, after := range []time.Duration{patience, p.known.rescueAfter()} {
+			if left := after - waits; left >= 0 {
+				wait = min(wait, left)
+			}
 		}
 	}
 	return max(minTick, wait)
@@ -147,7 +151,7 @@ func (p *place) rescue(now time.Time) (rescued []*exchange) {
 		return nil // there is no elsewhere
 	}
 	for _, c := range p.conns {
-		if c.inFlight < 2 || c.ended || !p.late(c, now) {
+		if c.inFlight < 2 || c.ended || p.waits(c, now) <= p.known.rescueAfter() {
 			continue
 		}
 		head := c.head()

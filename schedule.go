@@ -209,7 +209,7 @@ func (p *place) needed(now time.Time) int {
 func (p *place) untilProven(sharing int, now time.Time) int {
 	pause := p.known.coldPause()
 	switch {
-	case now.Sub(p.shared.first.since) >= pause, sharing == 0 && p.known.dial >= pause:
+	case now.Sub(p.shared.first.since) >= pause, sharing == 0 && p.known.rtt >= pause:
 		return coldConns
 	case sharing == 0:
 		return 1
