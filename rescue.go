@@ -49,10 +49,10 @@ func (p *place) tick(now time.Time) {
 }
 
 // untilLook is how long to wait for the next look: until a head becomes late, if it
-// stays the head, or so late that those behind it are sent elsewhere; until somebody has waited long enough to join an unproven pair, or for
-// more connections to be dialed; or until the next dial may be tried. What
-// cannot be foreseen is looked at again and again, less often the longer it lasts.
-// p.mu is held.
+// stays the head, or so late that those behind it are sent elsewhere; until somebody has
+// waited long enough to join an unproven pair, or for more connections to be dialed; or
+// until the next dial may be tried. What cannot be foreseen is looked at again and again,
+// less often the longer it lasts. p.mu is held.
 func (p *place) untilLook(now time.Time) time.Duration {
 	patience := p.known.patience()
 	wait := time.Duration(math.MaxInt64)
