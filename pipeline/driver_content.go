@@ -105,7 +105,7 @@ func (d *Driver) drop(call *Call) bool {
 func (d *Driver) endContent(call *Call) {
 	c := &d.c
 	c.mu.Lock()
-	if c.closed {
+	if c.closed || d.firstCall() != call {
 		c.mu.Unlock()
 		return
 	}

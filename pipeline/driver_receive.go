@@ -169,7 +169,8 @@ func isInterimStatus(status int) bool {
 
 // next returns the call whose response comes next, and whether what comes next
 // is content of it that is to be dropped. It is nil if no octets have arrived,
-// or the receiving half is no longer own's.
+// or the receiving half is no longer own's, or nothing is in flight: who took the last
+// request off the connection, because it has failed, is about to end that.
 func (d *Driver) next(own *Call) (call *Call, dropping bool) {
 	c := &d.c
 	c.mu.Lock()
@@ -177,7 +178,7 @@ func (d *Driver) next(own *Call) (call *Call, dropping bool) {
 	if c.closed || d.reader != own || c.rcv.r == c.rcv.w {
 		return nil, false
 	}
-	return c.inflight.first().call, c.receive == receiveContent
+	return d.firstCall(), c.receive == receiveContent
 }
 
 // starved is deliver's end: it reports whether own needs more octets, and finds
@@ -267,9 +268,10 @@ func (d *Driver) answer(call *Call, head wire.ResponseHead, own *Call) error {
 	d.topUp(framing)
 	mem, complete := d.takeEarly(framing)
 	c.mu.Lock()
-	if c.closed {
+	if c.closed || d.firstCall() != call {
 		c.mu.Unlock()
-		return nil
+		mem.Release()
+		return nil // it has failed meanwhile
 	}
 	if framing.Kind == wire.Tunnel && (c.sending != nil && c.owed != owedRaw || c.inflight.len() > 1) {
 		c.mu.Unlock()

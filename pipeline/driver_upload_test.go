@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -328,3 +330,52 @@ func TestRetireRefusesTheBacklog(t *testing.T) {
 		r.wantEnded()
 	})
 }
+
+// A bodyThenAnswer does something when it is closed.
+type bodyThenAnswer struct {
+	*testBody
+	answer func()
+}
+
+func (b bodyThenAnswer) Close() error {
+	b.answer()
+	return b.testBody.Close()
+}
+
+// An answer that came when its request had just failed, because its content could not be
+// produced or it was given up, ended the whole program: there was no request that it
+// could be meant for, and the connection had not been ended yet.
+func TestAnswerToRequestThatHasJustFailed(t *testing.T) {
+	why := errors.New("disk on fire")
+	for name, end := range map[string]func(*job, chan<- error){
+		"body":     func(_ *job, fail chan<- error) { fail <- why },
+		"canceled": func(j *job, _ chan<- error) { j.cancel(why) },
+		"abandon":  func(j *job, _ chan<- error) { j.r.Abandon(&j.Call, why) },
+	} {
+		for _, content := range []string{"", "A", strings.Repeat("A", 100_000)} {
+			t.Run(fmt.Sprint(name, len(content)), func(t *testing.T) {
+				eachLink(t, func(t *testing.T, opts ...pipetest.Option) {
+					r := newRig(t, opts...)
+					fail := make(chan error, 1)
+					j := r.job("PUT", "/a", chunkedBody)
+					j.body = &testBody{r: readerFunc(func([]byte) (int, error) { return 0, cmp.Or(<-fail, io.EOF) })}
+					j.Body = bodyThenAnswer{j.body, func() {
+						r.origin.Send(answerWith(content))
+						time.Sleep(10 * time.Millisecond) // for the answer to be read
+						close(fail)
+					}}
+					require.NoError(t, j.submit())
+					r.origin.Conn(0)
+					end(j, fail)
+					<-j.done
+					require.ErrorIs(t, j.err, why)
+					r.wantEnded()
+				})
+			})
+		}
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
