@@ -22,7 +22,7 @@ import (
 // for each other: three or four round trips, where net/http takes two.
 func TestFewRequestsWithoutConnectionsTakeTwoRoundTrips(t *testing.T) {
 	const rtt = 50 * time.Millisecond
-	for _, n := range []int{1, 2, 3, 4, 5, 6} {
+	for n := 1; n <= 6; n++ {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(rtt / 2)}, func(w *world) {
 				for i := range 3 {
