@@ -40,7 +40,7 @@ func (p *place) cancelWaiting(req *http.Request) (rest []*exchange) {
 			x = next
 		}
 	}
-	for _, c := range p.conns {
+	for _, c := range p.conns.carrying() {
 		for _, x := range c.line {
 			if x.out.req == req {
 				x.canceled.Store(true)

@@ -47,7 +47,7 @@ func (pl *pool) becameIdle(c *conn, now time.Time) {
 		p.discard(c)
 		return
 	}
-	if p.idleConns() > t.maxIdlePerHost() {
+	if n := t.maxIdlePerHost(); len(p.conns.idle()) > n && p.idleConns() > n {
 		least := p.leastProof(c)
 		if least.listed {
 			pl.idle.remove(least)
@@ -84,7 +84,7 @@ func (t *Transport) maxIdlePerHost() int {
 // leastProof returns c, or an idle connection to the same origin that has passed fewer
 // steps: it is of less use. p.mu is held.
 func (p *place) leastProof(c *conn) *conn {
-	for _, other := range p.conns {
+	for _, other := range p.conns.idle() {
 		if other.isIdle() && other.proof < c.proof {
 			c = other
 		}
@@ -95,7 +95,7 @@ func (p *place) leastProof(c *conn) *conn {
 // idleConns counts the connections that carry nothing, and are not about to be
 // closed; p.mu is held.
 func (p *place) idleConns() (n int) {
-	for _, c := range p.conns {
+	for _, c := range p.conns.idle() {
 		if c.isIdle() {
 			n++
 		}

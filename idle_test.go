@@ -15,7 +15,7 @@ func TestConnThatIsAboutToBeClosedIsNotIdle(t *testing.T) {
 	tr.pool.places = map[routeKey]*place{{}: p}
 	closing := &conn{place: p, d: new(headDriver), closing: true}
 	c := &conn{place: p, d: new(headDriver)}
-	p.conns = []*conn{closing, c}
+	p.conns = connsOf(closing, c)
 	tr.pool.becameIdle(c, time.Now())
 	require.False(t, c.closing)
 	require.Equal(t, Stats{Conns: 2, Idle: 1}, tr.Stats())

@@ -90,7 +90,7 @@ func (c *conn) heedStreamed(x *exchange) {
 // discardSpent closes the idle connections that are spent, so that they keep no
 // other from being made. p.mu is held.
 func (p *place) discardSpent() {
-	for _, c := range p.conns {
+	for _, c := range p.conns.idle() {
 		if c.isIdle() && c.spent() {
 			p.discard(c)
 		}

@@ -53,7 +53,7 @@ func TestKeepAliveMargin(t *testing.T) {
 func threeOnAConn() (p *place, c *conn, line [3]*exchange) {
 	p = newTestPlace(new(Transport))
 	c = &conn{place: p, d: new(headDriver), proof: proofOpen}
-	p.conns = []*conn{c}
+	p.conns = connsOf(c)
 	now := time.Now()
 	for i := range line {
 		line[i] = &exchange{out: &outgoing{shareable: true}, route: new(route)}

@@ -51,8 +51,8 @@ type place struct {
 
 	mu        sync.Mutex
 	forgotten bool // no longer in pool.places
-	conns     []*conn
-	busy      int           // how many of these have something in flight
+	conns     connSet
+	inFlight  int           // exchanges on these
 	tried     *conn         // see trial
 	aloneTill time.Time     // see learnAlone
 	alts      []altConn     // connections of other protocols
@@ -245,11 +245,12 @@ func (p *place) forget(x *exchange) {
 func (p *place) assign(x *exchange, c *conn, now time.Time) {
 	x.reused, x.wasIdle = c.reused, c.reused && c.inFlight == 0
 	if c.inFlight == 0 {
-		p.busy++
+		p.conns.took(c)
 		c.turn = now
 		x.idleTime = p.t.pool.notIdle(c, now)
 	}
 	c.inFlight++
+	p.inFlight++
 	if n := len(c.line); n > 0 {
 		c.line[n-1].followed = true
 	}
@@ -403,11 +404,10 @@ func (c *conn) left(call *pipeline.Call) {
 // leave takes the i-th exchange off c; p.mu is held.
 func (p *place) leave(c *conn, i int, now time.Time) {
 	c.inFlight--
+	p.inFlight--
 	c.line = slices.Delete(c.line, i, i+1)
-	if c.inFlight == 0 {
-		p.busy--
-	}
 	if c.inFlight == 0 && !c.ended {
+		p.conns.gave(c)
 		c.exclusive = false
 		if c.d.Usable() {
 			c.pair = 0 // who was canceled leaves no answer
@@ -458,15 +458,7 @@ func (c *conn) endedBy(err error) {
 	if p.tried == c {
 		p.tried = nil
 	}
-	for i, other := range p.conns {
-		if other == c {
-			last := len(p.conns) - 1
-			p.conns[i] = p.conns[last]
-			p.conns[last] = nil
-			p.conns = p.conns[:last]
-			break
-		}
-	}
+	p.conns.remove(c)
 	p.learnEnd(c, err)
 	p.dispatch(now)
 }

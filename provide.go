@@ -18,7 +18,7 @@ func (p *place) provide(now time.Time) {
 	p.discardSpent()
 	need := p.needed(now)
 	for p.dialing-p.hanging < need && p.dialing < p.alone.n+max(1, p.shared.n) && (limit <= 0 || p.total() < limit) {
-		if len(p.conns) > 0 && p.known.dialsFail(now, p.dialing) {
+		if len(p.conns.all) > 0 && p.known.dialsFail(now, p.dialing) {
 			break // the timer comes back to it
 		}
 		x := p.undialed()
@@ -50,13 +50,13 @@ func (p *place) makeRoom() {
 func (p *place) bar() {
 	wanted := p.alone.first != nil && p.full() && (p.shared.first == nil || p.aloneIsNext())
 	var best *conn
-	for _, c := range p.conns {
+	for _, c := range p.conns.all {
 		if !wanted {
 			c.barrier = false
 		} else if c.barrier {
 			return
 		}
-		if !c.exclusive && !c.ended && (best == nil || c.inFlight < best.inFlight) {
+		if !c.exclusive && (best == nil || c.inFlight < best.inFlight) {
 			best = c
 		}
 	}
@@ -81,7 +81,7 @@ func (p *place) undialed() *exchange {
 		}
 	}
 	if oldest == nil {
-		return slices.MaxFunc(p.conns, func(a, b *conn) int { return len(a.line) - len(b.line) }).line[0]
+		return slices.MaxFunc(p.conns.carrying(), func(a, b *conn) int { return len(a.line) - len(b.line) }).line[0]
 	}
 	return oldest
 }
@@ -151,7 +151,7 @@ func (p *place) add(d *dialed) *conn {
 	} else {
 		c.d = pipeline.NewDriver(d.conn, p.t.driverOptions(), hooks)
 	}
-	p.conns = append(p.conns, c)
+	p.conns.add(c)
 	return c
 }
 
@@ -166,7 +166,7 @@ func (p *place) dialFailed(x *exchange, err error, began time.Time) {
 		p.forget(x)
 		x.fail(err)
 	}
-	if len(p.conns) > 0 {
+	if len(p.conns.all) > 0 {
 		return
 	}
 	for _, q := range []*exchangeQueue{&p.alone, &p.shared} {
@@ -184,7 +184,7 @@ func (p *place) dialFailed(x *exchange, err error, began time.Time) {
 // progresses reports whether there is a connection that answers, if not in time, and
 // that can be shared. p.mu is held.
 func (p *place) progresses(now time.Time) bool {
-	return slices.ContainsFunc(p.conns, func(c *conn) bool {
-		return !c.exclusive && !c.ended && !c.closing && (c.inFlight == 0 || p.waits(c, now) <= rescueAnyway)
+	return slices.ContainsFunc(p.conns.all, func(c *conn) bool {
+		return !c.exclusive && !c.closing && (c.inFlight == 0 || p.waits(c, now) <= rescueAnyway)
 	})
 }

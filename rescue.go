@@ -72,10 +72,7 @@ func (p *place) untilLook(now time.Time) time.Duration {
 	if left := p.known.dialAfter.Sub(now); left > 0 {
 		wait = min(wait, left)
 	}
-	for _, c := range p.conns {
-		if c.inFlight == 0 {
-			continue
-		}
+	for _, c := range p.conns.carrying() {
 		waits := p.waits(c, now)
 		if waits > patience {
 			again(waits)
@@ -92,8 +89,8 @@ func (p *place) untilLook(now time.Time) time.Duration {
 // behind reports whether a request is behind another, or was when it was sent.
 // p.mu is held.
 func (p *place) behind() bool {
-	for _, c := range p.conns {
-		if c.inFlight > 1 || c.inFlight > 0 && (c.pair > 0 || c.line[0].joined) {
+	for _, c := range p.conns.carrying() {
+		if c.inFlight > 1 || c.pair > 0 || c.line[0].joined {
 			return true
 		}
 	}
@@ -135,8 +132,8 @@ func (p *place) tock() {
 // unread returns the connections whose head is late, perhaps because nobody wants to
 // read it. p.mu is held.
 func (p *place) unread(now time.Time) (unread []*conn) {
-	for _, c := range p.conns {
-		if !c.ended && p.late(c, now) {
+	for _, c := range p.conns.carrying() {
+		if p.late(c, now) {
 			unread = append(unread, c)
 		}
 	}
@@ -150,8 +147,8 @@ func (p *place) rescue(now time.Time) (rescued []*exchange) {
 	if !p.hasRoom(now) {
 		return nil // there is no elsewhere
 	}
-	for _, c := range p.conns {
-		if c.inFlight < 2 || c.ended || p.waits(c, now) <= p.known.rescueAfter() {
+	for _, c := range p.conns.carrying() {
+		if c.inFlight < 2 || p.waits(c, now) <= p.known.rescueAfter() {
 			continue
 		}
 		head := c.head()
@@ -179,16 +176,16 @@ func (p *place) pay(x *exchange, now time.Time) bool {
 // hasRoom reports whether another connection could take a request, or be dialed.
 // p.mu is held.
 func (p *place) hasRoom(now time.Time) bool {
-	return !p.full() || slices.ContainsFunc(p.conns, func(c *conn) bool {
-		return !c.exclusive && !c.ended && !c.closing && !p.late(c, now)
+	return !p.full() || slices.ContainsFunc(p.conns.all, func(c *conn) bool {
+		return !c.exclusive && !c.closing && !p.late(c, now)
 	})
 }
 
 // silenced returns the connections that pipelining may have silenced, and has their
 // heads go alone. p.mu is held.
 func (p *place) silenced(now time.Time) (silent []*conn) {
-	for _, c := range p.conns {
-		if c.inFlight > 0 && !c.ended && p.silent(c, now) {
+	for _, c := range p.conns.carrying() {
+		if p.silent(c, now) {
 			c.head().silent = true
 			silent = append(silent, c)
 		}

@@ -26,6 +26,17 @@ func newTestPlace(tr *Transport) *place {
 	return p
 }
 
+// connsOf is a place's connections.
+func connsOf(all ...*conn) (s connSet) {
+	for _, c := range all {
+		s.add(c)
+		if c.inFlight > 0 {
+			s.took(c)
+		}
+	}
+	return s
+}
+
 // A slow request that was assigned after another one, but submitted before it, used to
 // be sent again itself, while the one behind it waited.
 func TestRescueSparesTheHead(t *testing.T) {
@@ -39,7 +50,7 @@ func TestRescueSparesTheHead(t *testing.T) {
 	p.known.credit = rescueCredit
 	d := &headDriver{head: &exchanges[1].call}
 	c := &conn{place: p, d: d, line: exchanges, inFlight: 3, proof: proofOpen}
-	p.conns = []*conn{c}
+	p.conns = connsOf(c)
 	for _, x := range exchanges {
 		x.conn = c
 	}
@@ -56,7 +67,7 @@ func TestRescueFromAPair(t *testing.T) {
 	p.known.known, p.known.usual, p.known.credit = true, time.Millisecond, rescueCredit
 	d := new(headDriver)
 	c := &conn{place: p, d: d, proof: proofPair}
-	p.conns = []*conn{c}
+	p.conns = connsOf(c)
 	var pair [2]*exchange
 	for i := range pair {
 		pair[i] = &exchange{out: &outgoing{shareable: true, rescuable: true}, route: new(route)}
@@ -76,7 +87,7 @@ func TestTimerComesWhenAHeadBecomesLate(t *testing.T) {
 	p := newTestPlace(new(Transport))
 	p.known.known, p.known.usual, p.known.rtt = true, time.Millisecond, 50*time.Millisecond
 	c := &conn{place: p, d: new(headDriver), proof: proofOpen}
-	p.conns = []*conn{c}
+	p.conns = connsOf(c)
 	get := func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: new(route)} }
 	late := p.known.rtt + p.known.patience()
 	p.assign(get(), c, now)
@@ -101,7 +112,7 @@ func TestConnectionThatClosesHoldsBackNoDial(t *testing.T) {
 	p.known.known, p.known.rtt, p.known.service, p.known.usual = true, time.Millisecond, 50*time.Microsecond, time.Millisecond
 	r := &route{addr: "o"}
 	late := &conn{place: p, d: new(headDriver), proof: proofOpen, origin: r.addr}
-	p.conns = []*conn{late, {place: p, d: new(headDriver), proof: proofPair, closing: true, reused: true}}
+	p.conns = connsOf(late, &conn{place: p, d: new(headDriver), proof: proofPair, closing: true, reused: true})
 	p.assign(&exchange{out: &outgoing{shareable: true}, route: r}, late, now.Add(-10*time.Second))
 	x := &exchange{out: &outgoing{shareable: true}, route: r, arrived: now, since: now, waiting: true}
 	p.shared.push(x)
@@ -115,6 +126,7 @@ func TestHowLongRequestsGiveWayIsTakenForLateness(t *testing.T) {
 	now := time.Now()
 	p := newTestPlace(new(Transport))
 	c := &conn{place: p, d: new(headDriver), proof: proofOpen}
+	p.conns = connsOf(c)
 	for range 32 {
 		x := &exchange{out: &outgoing{shareable: true}, route: new(route)}
 		p.assign(x, c, now)
@@ -135,7 +147,7 @@ func TestLongWaitTakesFewLooks(t *testing.T) {
 	c := &conn{inFlight: 1, line: []*exchange{head}, turn: began}
 	head.assigned = began
 	p := newTestPlace(&Transport{MaxConnsPerHost: 1})
-	p.conns = []*conn{c}
+	p.conns = connsOf(c)
 	p.shared.push(waiting)
 	looks, longest := 0, time.Duration(0)
 	for now := began; now.Sub(began) < time.Hour; looks++ {
@@ -157,7 +169,7 @@ func TestBehindUnwantedOnlyIfThereIsNoOther(t *testing.T) {
 		p := newTestPlace(&Transport{MaxConnsPerHost: limit})
 		p.known.known, p.known.usual = true, time.Millisecond
 		c := &conn{place: p, d: new(headDriver), proof: proofOpen, origin: r.addr}
-		p.conns = []*conn{c}
+		p.conns = connsOf(c)
 		unwanted := get()
 		p.assign(unwanted, c, now.Add(-time.Second))
 		require.False(t, p.canJoin(c, get(), now))
@@ -195,7 +207,8 @@ func TestTimerEndsWithWhoGivesUp(t *testing.T) {
 	p := newTestPlace(&Transport{MaxConnsPerHost: 1})
 	p.asked = time.Now()
 	c := &conn{place: p, d: new(headDriver), proof: proofOpen, exclusive: true}
-	c.line, c.inFlight, p.conns = []*exchange{{out: new(outgoing)}}, 1, []*conn{c}
+	c.line, c.inFlight = []*exchange{{out: new(outgoing)}}, 1
+	p.conns = connsOf(c)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	x := &exchange{out: &outgoing{shareable: true}, route: new(route)}
@@ -212,7 +225,8 @@ func TestTimerEndsWithThoseWhoWait(t *testing.T) {
 	p.known.known = true
 	c := &conn{place: p, d: new(headDriver), proof: proofOpen, turn: now.Add(-time.Hour)}
 	c.line = []*exchange{{out: new(outgoing)}, {out: new(outgoing)}}
-	c.inFlight, p.conns = 2, []*conn{c}
+	c.inFlight = 2
+	p.conns = connsOf(c)
 	p.tick(now)
 	require.True(t, p.ticking)
 	require.Greater(t, p.tickAt.Sub(now), time.Minute)
@@ -232,7 +246,7 @@ func TestTimerComesInTimeForWhoIsBehind(t *testing.T) {
 	p := newTestPlace(new(Transport))
 	p.known.known, p.known.usual = true, time.Millisecond
 	first, second := &conn{place: p, d: new(headDriver), proof: proofOpen}, &conn{place: p, d: new(headDriver), proof: proofOpen}
-	p.conns = []*conn{first, second}
+	p.conns = connsOf(first, second)
 	p.assign(get(), first, now)
 	p.assign(get(), first, now)
 	require.True(t, p.ticking)
@@ -246,7 +260,8 @@ func TestTimerComesInTimeForWhoIsBehind(t *testing.T) {
 	p.timer.Stop()
 	p.tickAt = now.Add(time.Hour)
 	p.timer.Reset(time.Hour)
-	second.line, second.inFlight, p.busy = nil, 0, 1
+	second.line, second.inFlight = nil, 0
+	p.conns.gave(second)
 	p.assign(get(), second, now)
 	p.assign(get(), second, now)
 	require.LessOrEqual(t, p.tickAt.Sub(now), p.known.patience())
@@ -258,7 +273,7 @@ func TestTrialEndsWithThePatienceForIt(t *testing.T) {
 	now := time.Now()
 	p := newTestPlace(new(Transport))
 	c := &conn{place: p, d: new(headDriver), proof: proofPair}
-	p.conns = []*conn{c}
+	p.conns = connsOf(c)
 	for range 2 {
 		p.assign(&exchange{out: &outgoing{shareable: true}, route: new(route)}, c, now)
 	}
@@ -280,7 +295,7 @@ func TestCrowdedConnectionsAreFilledEvenly(t *testing.T) {
 	p.known.rtt = 100 * time.Millisecond
 	p.known.packing.doubled = maxDoubled
 	few, many := &conn{place: p, d: new(headDriver), proof: proofOpen}, &conn{place: p, d: new(headDriver), proof: proofOpen}
-	p.conns = []*conn{few, many}
+	p.conns = connsOf(few, many)
 	for range p.known.packed() {
 		p.assign(get(), few, now)
 		p.assign(get(), many, now)
@@ -296,6 +311,7 @@ func TestVerdictIsOnTheSecondCopy(t *testing.T) {
 	p := newTestPlace(new(Transport))
 	answer := func(x *exchange, took time.Duration) {
 		c := &conn{place: p, d: new(headDriver)}
+		p.conns.add(c)
 		x.out, x.route = &outgoing{shareable: true}, new(route)
 		p.assign(x, c, now)
 		x.call.Response.StatusCode = 200
@@ -338,9 +354,9 @@ func TestPartnerIsAwaitedFarAwayOnly(t *testing.T) {
 		p := newTestPlace(new(Transport))
 		p.known.known, p.known.usual, p.known.rtt = true, time.Millisecond, rtt
 		for range 3 {
-			p.conns = append(p.conns, &conn{place: p, d: new(headDriver), proof: proofPair, origin: r.addr})
+			p.conns.add(&conn{place: p, d: new(headDriver), proof: proofPair, origin: r.addr})
 		}
-		for _, c := range p.conns[:2] {
+		for _, c := range p.conns.all[:2] {
 			require.NotNil(t, p.choose(get(), now), "with two callers it is not worth it")
 			p.assign(get(), c, now)
 		}
@@ -356,7 +372,7 @@ func TestPairLeavesABarrierAlone(t *testing.T) {
 	for _, barrier := range []bool{false, true} {
 		p := newTestPlace(new(Transport))
 		c := &conn{place: p, d: new(headDriver), proof: proofPair, origin: r.addr}
-		p.conns = []*conn{c}
+		p.conns = connsOf(c)
 		first := &exchange{out: &outgoing{shareable: true, rescuable: true}, route: r}
 		second := &exchange{out: &outgoing{shareable: true, rescuable: true}, route: r, waiting: true}
 		p.assign(first, c, now)
@@ -373,7 +389,7 @@ func TestSlowDialIsNoRoundTrip(t *testing.T) {
 	now := time.Now()
 	p := newTestPlace(new(Transport))
 	c := &conn{place: p, d: new(headDriver)}
-	p.conns = []*conn{c}
+	p.conns = connsOf(c)
 	p.assign(&exchange{out: &outgoing{shareable: true}, route: new(route)}, c, now)
 	for dial, due := range map[time.Duration]time.Duration{0: 0, 50 * time.Millisecond: 50 * time.Millisecond, time.Minute: minPairWait} {
 		p.known.dial = dial

@@ -26,7 +26,7 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 		packed = min(packed, most) // there may be no elsewhere for who waits behind a late answer
 	}
 	c := p.chooseShared(x, packed, p.known.doublings() > 0, now)
-	x.crowded = c != nil && c.inFlight >= p.known.packedIf(p.known.doublings()-1) || c == nil && p.busy > 0
+	x.crowded = c != nil && c.inFlight >= p.known.packedIf(p.known.doublings()-1) || c == nil && p.conns.busy > 0
 	if c != nil {
 		return c
 	}
@@ -43,7 +43,7 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 // is less than depth; or that with the most, so that others become idle: where requests
 // may wait for longer than minQueue, to have fewer connections.
 func (p *place) chooseShared(x *exchange, depth int, fullest bool, now time.Time) (best *conn) {
-	for _, c := range p.conns {
+	for _, c := range p.conns.carrying() {
 		better := best == nil || fullest && c.inFlight > best.inFlight || !fullest && c.inFlight < best.inFlight
 		if better && c.inFlight < depth && p.canJoin(c, x, now) {
 			best = c
@@ -58,16 +58,12 @@ func (p *place) chooseShared(x *exchange, depth int, fullest bool, now time.Time
 // chooseIdle returns the idle connection used last, or nil. fresh asks for one that
 // was never used.
 func (p *place) chooseIdle(alone, fresh bool) *conn {
-	var best *conn
-	for _, c := range p.conns {
-		if c.inFlight > 0 || c.ended || c.closing || c.barrier && !alone || fresh && c.reused || c.spent() {
-			continue
-		}
-		if best == nil || c.idleSince.After(best.idleSince) {
-			best = c
+	for _, c := range p.conns.idle() {
+		if !(c.closing || c.barrier && !alone || fresh && c.reused || c.spent()) {
+			return c
 		}
 	}
-	return best
+	return nil
 }
 
 // awaitsPartner reports whether x should wait a moment for another request, so that
@@ -79,7 +75,7 @@ func (p *place) chooseIdle(alone, fresh bool) *conn {
 func (p *place) awaitsPartner(x *exchange, c *conn, now time.Time) bool {
 	pause := p.known.pairPause()
 	return c.proof == proofPair && x.out.rescuable && p.known.canPipeline(now) && now.After(p.aloneTill) &&
-		(p.proven() || pause > minTick && (x.waiting || p.busy >= unprovenConns) && p.trial(now) == nil) &&
+		(p.proven() || pause > minTick && (x.waiting || p.conns.busy >= unprovenConns) && p.trial(now) == nil) &&
 		x.gap < pause && now.Sub(x.arrived) < pause &&
 		(p.shared.first == nil || p.shared.first == x && p.shared.last == x)
 }
@@ -98,10 +94,10 @@ func (p *place) canJoin(c *conn, x *exchange, now time.Time) bool {
 	return p.hasPlace(c, x, now) && (p.waits(c, now) <= p.known.usual || p.full() && c.unwanted())
 }
 
-// hasPlace reports whether x may be sent behind what is in flight on c, if that is
-// answered in time.
+// hasPlace reports whether x may be sent behind what is in flight on c, which carries
+// something, if that is answered in time.
 func (p *place) hasPlace(c *conn, x *exchange, now time.Time) bool {
-	return c.inFlight > 0 && !c.ended && !c.exclusive && !c.barrier && !c.closing &&
+	return !c.exclusive && !c.barrier && !c.closing &&
 		c.origin == x.route.addr &&
 		c.inFlight < p.depthOf(c, x, now) &&
 		!c.spent() && !(x.out.vouched && c.streams()) &&
@@ -118,6 +114,10 @@ func (c *conn) streams() bool { return c.head().call.Settled() }
 func (c *conn) unwanted() bool {
 	return !slices.ContainsFunc(c.line, func(x *exchange) bool { return !x.rescued })
 }
+
+// firstDepth is how many exchanges may be in flight on a connection that has not answered
+// as many yet: what they lose if one of the first is late is not known yet.
+const firstDepth = 64
 
 // depthOf is how many exchanges may be in flight on c when x joins, as far as the
 // peer is trusted.
@@ -138,6 +138,7 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 		}
 		return min(depth, 2)
 	}
+	depth = min(depth, max(firstDepth, c.answered))
 	if p.known.most > 0 {
 		depth = min(depth, max(1, p.known.most-c.answered))
 	}
@@ -221,14 +222,14 @@ func (p *place) untilProven(sharing int, now time.Time) int {
 // worth a dial, although nobody waits for it. Behind a late head that is no reason:
 // the next ones go elsewhere anyway.
 func (p *place) crowded(packed int, now time.Time) bool {
-	return slices.ContainsFunc(p.conns, func(c *conn) bool { return c.inFlight > packed+packed/2 && !p.late(c, now) })
+	return slices.ContainsFunc(p.conns.carrying(), func(c *conn) bool { return c.inFlight > packed+packed/2 && !p.late(c, now) })
 }
 
 // bindsLate reports whether there is a connection with room for those who wait, who
 // only wait to see whether its head is late.
 func (p *place) bindsLate(now time.Time) bool {
 	x, packed := p.shared.first, p.known.packed()
-	return x != nil && slices.ContainsFunc(p.conns, func(c *conn) bool {
+	return x != nil && slices.ContainsFunc(p.conns.carrying(), func(c *conn) bool {
 		return c.inFlight < packed && !p.late(c, now) && p.hasPlace(c, x, now)
 	})
 }
@@ -236,7 +237,7 @@ func (p *place) bindsLate(now time.Time) bool {
 // sharing counts the connections that may be shared, and how many of these have a
 // late head.
 func (p *place) sharing(now time.Time) (all, late int) {
-	for _, c := range p.conns {
+	for _, c := range p.conns.all {
 		if c.exclusive || c.closing {
 			continue
 		}
@@ -251,7 +252,7 @@ func (p *place) sharing(now time.Time) (all, late int) {
 // unproven counts the connections that have still to pass a step, and will be shared
 // by more when they have.
 func (p *place) unproven(now time.Time) (n int) {
-	for _, c := range p.conns {
+	for _, c := range p.conns.all {
 		if !c.exclusive && !c.closing && c.proof != proofOpen && !p.late(c, now) {
 			n++
 		}
@@ -277,7 +278,7 @@ func (p *place) trialIsLate(now time.Time) bool {
 
 // proven reports whether some connection has passed all steps.
 func (p *place) proven() bool {
-	return slices.ContainsFunc(p.conns, func(c *conn) bool { return c.proof == proofOpen })
+	return slices.ContainsFunc(p.conns.all, func(c *conn) bool { return c.proof == proofOpen })
 }
 
 // due is when the answer to c's head is due: a round trip after it was assigned, or

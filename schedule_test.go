@@ -14,7 +14,7 @@ func twoConns(tr *Transport) (p *place, a, b *conn, get func() *exchange) {
 	p = newTestPlace(tr)
 	p.known.known, p.known.usual, p.known.rtt = true, time.Second, 100*time.Microsecond
 	a, b = &conn{place: p, d: new(headDriver), proof: proofOpen}, &conn{place: p, d: new(headDriver), proof: proofOpen}
-	p.conns = []*conn{a, b}
+	p.conns = connsOf(a, b)
 	return p, a, b, func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: r} }
 }
 
@@ -65,4 +65,19 @@ func TestNobodyIsSentBehindOthersWhereManyAreSlow(t *testing.T) {
 	require.NotNil(t, p.choose(waited, now), "it has waited for longer than a late answer takes")
 	p.t.MaxConnsPerHost = 1
 	require.NotNil(t, p.choose(get(), now), "there is no other to wait for")
+}
+
+// A connection to an origin that is known for short used to get as much as there was room
+// for, however little it had answered: of whom the first can make wait for long, few are
+// behind it.
+func TestDepthGrowsWithWhatWasAnswered(t *testing.T) {
+	now := time.Now()
+	p := newTestPlace(&Transport{MaxPipelineDepth: 1000})
+	p.known.known = true
+	c := &conn{place: p, d: new(headDriver), proof: proofOpen}
+	x := &exchange{out: &outgoing{shareable: true}, route: new(route)}
+	for answered, depth := range map[int]int{0: firstDepth, firstDepth + 1: firstDepth + 1, 2000: 1000} {
+		c.answered = answered
+		require.Equal(t, depth, p.depthOf(c, x, now))
+	}
 }

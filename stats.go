@@ -30,7 +30,7 @@ func (t *Transport) Stats() Stats {
 	}
 	for _, p := range t.pool.all() {
 		p.mu.Lock()
-		for _, c := range p.conns {
+		for _, c := range p.conns.all {
 			s.Conns++
 			s.InFlight += c.inFlight
 			s.Deepest = max(s.Deepest, c.inFlight)

@@ -8,7 +8,7 @@ import "time"
 
 // total is how many connections there are, those being dialed included; p.mu is
 // held.
-func (p *place) total() int { return len(p.conns) + len(p.alts) + p.dialing }
+func (p *place) total() int { return len(p.conns.all) + len(p.alts) + p.dialing }
 
 // switchTo takes note that a dial has led to another protocol; p.mu is held.
 func (p *place) switchTo(d *dialed) {
