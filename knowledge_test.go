@@ -61,14 +61,14 @@ func TestShortServicesAreLearnt(t *testing.T) {
 	require.Less(t, most, 2*least+time.Microsecond)
 }
 
-// weighed is the packing that comes of answers that take as long as took says, where
-// requests may wait so long.
-func weighed(k *knowledge, answers int, took func(wait time.Duration) time.Duration) packing {
+// weighed is the packing that comes of answers, one each so often, that take as long as
+// took says, where requests may wait so long.
+func weighed(k *knowledge, answers int, each time.Duration, took func(wait time.Duration) time.Duration) packing {
 	now := k.packing.after
 	for range answers {
-		now = now.Add(100 * time.Microsecond)
+		now = now.Add(each)
 		wait := k.queue(k.doublings())
-		k.weigh(now, now.Add(-took(wait)), true)
+		k.weigh(now, now.Add(-took(wait)), true, 1)
 	}
 	return k.packing
 }
@@ -78,16 +78,57 @@ func TestPackingIsTried(t *testing.T) {
 	k := &knowledge{rtt: 100 * time.Microsecond, service: 50 * time.Microsecond, mean: 50e3}
 	same := func(time.Duration) time.Duration { return time.Millisecond }
 	slower := func(wait time.Duration) time.Duration { return 300*time.Microsecond + wait }
-	require.Equal(t, maxDoubled, weighed(k, 20_000, same).doubled)
-	pk := weighed(k, 200_000, slower)
+	const each = time.Millisecond
+	require.Equal(t, maxDoubled, weighed(k, 20_000, each, same).doubled)
+	pk := weighed(k, 200_000, each, slower)
 	require.Equal(t, minDoubled, pk.doubled)
 	require.Equal(t, maxPackPause, pk.pause, "it is hardly tried any more")
-	require.Equal(t, maxDoubled, weighed(k, 200_000, same).doubled)
+	require.Equal(t, maxDoubled, weighed(k, 200_000, each, same).doubled)
 
 	k.tail = .03
 	require.Equal(t, minQueue, k.queue(k.doublings()), "who waits behind a late answer waits for long")
 
 	// What would make no difference is not tried: it could seem to do no harm.
 	k = &knowledge{rtt: 100 * time.Microsecond, service: 10 * time.Millisecond, mean: 10e6}
-	require.Zero(t, weighed(k, 20_000, same).doubled)
+	require.Zero(t, weighed(k, 20_000, each, same).doubled)
+}
+
+// A busy process, with a connection for each of its callers, used to keep them all: on each
+// of them answers were so slow that nobody could be sent behind another, because there were
+// so many. How slow the origin may be for that is bounded where answers do not come fast.
+func TestManyBusyConnectionsBecomeFewer(t *testing.T) {
+	const conns = 256
+	var k *knowledge
+	busy := func(conns int) time.Duration { return time.Duration(conns) * 10 * time.Microsecond }
+	left := func(each time.Duration) int {
+		k = &knowledge{rtt: 100 * time.Microsecond}
+		now, n := time.Now(), conns
+		for range 200_000 {
+			k.service = busy(n) // which is what each of them shows
+			n = conns / min(conns, k.packed())
+			now = now.Add(each)
+			k.weigh(now, now.Add(-busy(conns)), true, conns)
+		}
+		return n
+	}
+	require.LessOrEqual(t, left(10*time.Microsecond), 4)
+	require.LessOrEqual(t, k.packing.doubled, maxDoubledBusy)
+	require.Equal(t, conns, left(time.Millisecond))
+	require.LessOrEqual(t, k.packing.doubled, maxDoubled)
+}
+
+// What was in flight when a trial began was sent by the rules of before, and used to be all
+// that a window saw where more was in flight than it counted.
+func TestWindowLetsPassWhatWasInFlight(t *testing.T) {
+	now := time.Now()
+	var w window
+	for n := 1; ; n++ {
+		now = now.Add(time.Millisecond)
+		if w.add(now, 0, false, 3*packWindow) {
+			require.Equal(t, 6*packWindow, n)
+			break
+		}
+		require.Equal(t, n >= 3*packWindow, w.counts)
+	}
+	require.Equal(t, 3*packWindow, w.n)
 }

@@ -9,36 +9,53 @@ import "time"
 // Whether another connection would bring answers sooner does not show on those that there
 // are. Where one thread of the origin, or this process, serves all of them, each gets the
 // less of it the more are busy, and looks as slow as if its own handlers were. So it is
-// tried. For a window of answers requests may wait twice as long, on fewer connections, or
-// half as long, on more; that stays if answers are no slower, or faster, respectively.
+// tried. For a window of answers requests may wait for longer, on fewer connections, or
+// less long, on more; that stays if answers are no slower, or faster, respectively.
 // Otherwise it is taken back, and the next trial comes later.
 type packing struct {
 	doubled int           // how often minQueue is doubled; negative: halved
-	trial   int           // 1 or -1 while one more, or less, is tried
+	trial   int           // how often more, or less, while that is tried
 	down    bool          // less is what is tried next
 	before  time.Duration // mean time of answers before the trial
-	n       int           // answers in this window
-	sum     time.Duration // of the times that those in its second half took
-	crowded int           // of these, who would have gone elsewhere if packed had been another
+	window  window
 	after   time.Time     // when the next trial may begin
 	pause   time.Duration // that it was put off by
 }
 
+// A window is answers whose times are compared with those of another. The first of them,
+// as many as there are in flight at least, do not count: they may be of the time before.
+type window struct {
+	opened  time.Time
+	n       int           // answers that do not count, or that do
+	counts  bool          // they do
+	sum     time.Duration // of the times that they took
+	crowded int           // of these, who would have gone elsewhere if packed had been another
+}
+
 const (
-	// minDoubled and maxDoubled are where trials end: at 0.05 ms and 1.6 ms.
-	minDoubled = -2
-	maxDoubled = 3
+	// minDoubled and maxDoubled are where trials end: at 0.05 ms and 1.6 ms. Where answers
+	// come so fast that half a window takes less than busyWindow, but take busyTimes as long
+	// as one alone has, at 51 ms: there the origin or this process may have more to do than
+	// it can, on any number of connections, and can do the less the more there are.
+	minDoubled     = -2
+	maxDoubled     = 3
+	maxDoubledBusy = 8
+	busyWindow     = 50 * time.Millisecond
+	busyTimes      = 16
 
 	// maxPackTail is how many answers may be late where anything is tried, and requests
 	// wait longer than minQueue: where many are, their times say little about the others',
 	// and whoever waits behind one waits for much longer.
 	maxPackTail = 1. / 256
 
-	// packWindow is how many answers are compared with as many, after as many that are
-	// not. Times that differ by less than one part in packNoise are the same.
+	// packWindow is how many answers are compared with as many, or more if these come
+	// within minWindow. Times that differ by less than one part in packNoise are the same.
 	packWindow = 256
+	minWindow  = 3 * time.Millisecond
 	packNoise  = 16
 
+	// packPauses is how many times as long as half a trial that has failed nothing is tried.
+	packPauses   = 4
 	minPackPause = 10 * time.Millisecond
 	maxPackPause = 2 * time.Second
 )
@@ -52,32 +69,52 @@ func (k *knowledge) doublings() int {
 	return doubled
 }
 
-// weigh takes note of the answer to a request that had asked at arrived. crowded says that
-// it would have gone elsewhere if packed had been another: windows with few such requests
-// show nothing.
-func (k *knowledge) weigh(now, arrived time.Time, crowded bool) {
+// add takes note of the answer to a request that took so long, and reports whether
+// the window is over.
+func (w *window) add(now time.Time, took time.Duration, crowded bool, inFlight int) (over bool) {
+	if w.n++; w.counts {
+		w.sum += took
+		if crowded {
+			w.crowded++
+		}
+	} else if w.opened.IsZero() {
+		w.opened = now
+	}
+	if w.n < max(packWindow, inFlight) || now.Sub(w.opened) < minWindow {
+		return false
+	}
+	if w.counts {
+		return true
+	}
+	w.counts, w.n, w.opened = true, 0, now
+	return false
+}
+
+// weigh takes note of the answer to a request that had asked at arrived, while inFlight
+// are in flight. crowded says that it would have gone elsewhere if packed had been another:
+// windows with few such requests show nothing.
+func (k *knowledge) weigh(now, arrived time.Time, crowded bool, inFlight int) {
 	pk := &k.packing
 	if k.tail > maxPackTail {
-		pk.open()
-		pk.trial = 0
-	}
-	if pk.n++; pk.n <= packWindow {
-		return // those of the time before may still be on their way
-	}
-	pk.sum += min(now.Sub(arrived), k.rtt+k.patience())
-	if crowded {
-		pk.crowded++
-	}
-	if pk.n < 2*packWindow {
+		pk.window, pk.trial = window{}, 0
 		return
 	}
-	mean, telling := pk.sum/packWindow, pk.crowded >= packWindow/8
-	pk.open()
+	if !pk.window.add(now, min(now.Sub(arrived), k.rtt+k.patience()), crowded, inFlight) {
+		return
+	}
+	w := pk.window
+	pk.window = window{opened: now}
+	mean, telling := w.sum/time.Duration(w.n), w.crowded >= w.n/8
+	most := maxDoubled
+	if now.Sub(w.opened) < busyWindow && mean > busyTimes*k.rtt {
+		most = maxDoubledBusy
+	}
 	noise := pk.before / packNoise
 	switch {
 	case pk.trial == 0:
+		pk.doubled = min(pk.doubled, most)
 		if telling && now.After(pk.after) {
-			pk.before, pk.trial = mean, k.nextTrial()
+			pk.before, pk.trial = mean, k.nextTrial(most)
 		}
 		return
 	case telling && (pk.trial > 0 && mean <= pk.before+noise || pk.trial < 0 && mean < pk.before-noise):
@@ -85,26 +122,29 @@ func (k *knowledge) weigh(now, arrived time.Time, crowded bool) {
 		pk.pause = minPackPause
 	default:
 		pk.down = pk.trial > 0
-		pk.pause = min(max(minPackPause, 2*pk.pause), maxPackPause)
+		pk.pause = min(max(2*pk.pause, packPauses*now.Sub(w.opened)), maxPackPause)
 	}
 	pk.trial, pk.after = 0, now.Add(pk.pause)
 }
 
-// open begins another window.
-func (pk *packing) open() { pk.n, pk.sum, pk.crowded = 0, 0, 0 }
-
-// nextTrial returns what to try: what would make a difference, in the direction that is
-// next, or else in the other; or 0.
-func (k *knowledge) nextTrial() int {
+// nextTrial returns what to try: the next that would make a difference, in the direction
+// that is next, or else in the other; or 0.
+func (k *knowledge) nextTrial(most int) int {
 	pk := &k.packing
-	n := k.packedIf(pk.doubled)
-	up := pk.doubled < maxDoubled && k.packedIf(pk.doubled+1) > n
-	down := pk.doubled > minDoubled && k.packedIf(pk.doubled-1) < n
+	n, up, down := k.packedIf(pk.doubled), 1, -1
+	for pk.doubled+up < most && k.packedIf(pk.doubled+up) == n {
+		up++
+	}
+	for pk.doubled+down > minDoubled && k.packedIf(pk.doubled+down) == n {
+		down--
+	}
+	isUp := pk.doubled+up <= most && k.packedIf(pk.doubled+up) > n
+	isDown := pk.doubled+down >= minDoubled && k.packedIf(pk.doubled+down) < n
 	switch {
-	case down && (pk.down || !up):
-		return -1
-	case up:
-		return 1
+	case isDown && (pk.down || !isUp):
+		return down
+	case isUp:
+		return up
 	}
 	return 0
 }

@@ -17,9 +17,10 @@ import (
 // DefaultMaxPipelineDepth is the most requests that a Transport keeps sent and
 // unanswered on one connection when [Transport.MaxPipelineDepth] is zero.
 //
-// Deeper queues gain nothing once the round trip is filled, and every request
-// in them is one more to send again when the connection ends.
-const DefaultMaxPipelineDepth = 64
+// How deep it pays to go is learnt from the origin, and is less, mostly: as deep as
+// the round trip takes to fill. This is the bound for that, because every request in
+// flight is one more to send again when the connection ends.
+const DefaultMaxPipelineDepth = 256
 
 // defaultMaxResponseHeaderBytes bounds a response header section when
 // [Transport.MaxResponseHeaderBytes] is zero. It is the bound of net/http.
