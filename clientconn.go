@@ -41,7 +41,7 @@ func (t *Transport) NewClientConn(ctx context.Context, scheme, address string) (
 	if err != nil {
 		return nil, err
 	}
-	d, err := t.connect(ctx, r)
+	d, err := t.connect(ctx, r, func() {})
 	if err != nil {
 		return nil, err
 	}

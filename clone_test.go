@@ -142,7 +142,7 @@ func TestTransportDoesNotChangeItsFields(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := tr.dialRoute(ctx, route{scheme: "https", addr: "127.0.0.1:1"})
+	_, err := tr.dialRoute(ctx, route{scheme: "https", addr: "127.0.0.1:1"}, func() {})
 	require.Error(t, err)
 	require.True(t, offers(tr, "h2"))
 	require.Equal(t, []string{"foo"}, cfg.NextProtos)

@@ -47,9 +47,11 @@ type dialed struct {
 // Errors are those of net/http: what goes wrong on the way to a proxy is a
 // [net.OpError] with the operation "proxyconnect". When ctx ends, dialRoute
 // gives up as soon as the dial func it is in does, and nothing is left behind.
-// The trace in ctx sees the dialing and the TLS handshakes.
-func (t *Transport) dialRoute(ctx context.Context, r route) (*dialed, error) {
-	d, err := t.connect(ctx, r)
+// The trace in ctx sees the dialing and the TLS handshakes. reached is called when octets
+// can be sent to the origin, through any proxy, before TLS with it: unless a dial func does
+// that along with TLS, or the proxy is sent the requests themselves.
+func (t *Transport) dialRoute(ctx context.Context, r route, reached func()) (*dialed, error) {
+	d, err := t.connect(ctx, r, reached)
 	if err != nil {
 		return nil, err
 	}
@@ -61,15 +63,19 @@ func (t *Transport) dialRoute(ctx context.Context, r route) (*dialed, error) {
 
 // connect is dialRoute up to the point where the protocol is known but nobody
 // speaks it yet.
-func (t *Transport) connect(ctx context.Context, r route) (*dialed, error) {
+func (t *Transport) connect(ctx context.Context, r route, reached func()) (*dialed, error) {
 	d := new(dialed)
-	if err := t.dialFirstHop(ctx, r, d); err != nil {
+	if err := t.dialFirstHop(ctx, r, d, reached); err != nil {
 		return nil, err
+	}
+	if r.proxyURL == nil {
+		return d, nil
 	}
 	if err := t.passProxy(ctx, r, d); err != nil {
 		return nil, err
 	}
-	if r.proxyURL != nil && r.scheme == "https" {
+	reached()
+	if r.scheme == "https" {
 		if err := t.addTLS(ctx, d, t.tlsConfigFor(r, hostOf(r.addr))); err != nil {
 			return nil, mapSchemeMismatch(err)
 		}
@@ -79,7 +85,7 @@ func (t *Transport) connect(ctx context.Context, r route) (*dialed, error) {
 
 // dialFirstHop connects to the origin or, if there is one, the proxy, with the
 // encryption that its scheme asks for. On error nothing stays open.
-func (t *Transport) dialFirstHop(ctx context.Context, r route, d *dialed) error {
+func (t *Transport) dialFirstHop(ctx context.Context, r route, d *dialed, reached func()) error {
 	scheme, addr := r.firstHop()
 	if scheme == "https" && (t.DialTLSContext != nil || t.DialTLS != nil) {
 		return t.dialCustomTLS(ctx, r, addr, d)
@@ -87,6 +93,9 @@ func (t *Transport) dialFirstHop(ctx context.Context, r route, d *dialed) error 
 	var err error
 	if d.conn, err = t.dial(ctx, addr); err != nil {
 		return r.wrapProxyError(err)
+	}
+	if r.proxyURL == nil {
+		reached()
 	}
 	if scheme != "https" {
 		return nil

@@ -106,7 +106,7 @@ func dialRequest(ctx context.Context, tr *Transport, req *http.Request) (*dialed
 	if err != nil {
 		return nil, err
 	}
-	return tr.dialRoute(ctx, r)
+	return tr.dialRoute(ctx, r, func() {})
 }
 
 func newRequest(t *testing.T, rawURL string) *http.Request {

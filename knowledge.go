@@ -103,6 +103,7 @@ const (
 type knowledge struct {
 	rtt     time.Duration // the shortest time that an answer to a request alone took
 	dial    time.Duration // mean of the times that connections took
+	way     time.Duration // the shortest time that it took to reach the origin; 0: unknown
 	known   bool          // there was an answer
 	service time.Duration // mean of the services seen, very long ones cut off
 	mean    float64       // the same, to fractions of a nanosecond
@@ -137,6 +138,18 @@ func (k *knowledge) dialed(took time.Duration) {
 	}
 	k.dial += (took - k.dial) / 8
 }
+
+// reached takes note of how long it took until octets could be sent to the origin, before
+// any TLS: a round trip, if it was not this process that took longer.
+func (k *knowledge) reached(took time.Duration) {
+	if k.way == 0 || took < k.way {
+		k.way = took
+	}
+}
+
+// far reports whether the origin may be so far away that to wait for a first answer costs
+// more than a connection.
+func (k *knowledge) far() bool { return k.way == 0 || k.way >= minPatience }
 
 // dialFailed puts off the next dial: a little longer each time, and not all at once.
 func (k *knowledge) dialFailed(now time.Time) {

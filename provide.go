@@ -104,11 +104,18 @@ func (p *place) dial(x *exchange, ctx context.Context, r route) {
 			p.dispatch(time.Now())
 		}
 	})
-	d, err := p.t.dialRoute(ctx, r)
+	reached := func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.known.reached(time.Since(began))
+	}
+	d, err := p.t.dialRoute(ctx, r, reached)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	p.dialing--
+	if p.dialing--; p.dialing == 0 {
+		p.burst = 0
+	}
 	over = true
 	if patience.Stop(); hangs {
 		p.hanging--

@@ -63,7 +63,7 @@ func (p *place) untilLook(now time.Time) time.Duration {
 		}
 	}
 	if x := p.shared.first; x != nil {
-		for _, pause := range []time.Duration{p.known.pairPause(), p.known.coldPause()} {
+		for _, pause := range []time.Duration{x.pause, p.known.pairPause(), p.known.coldPause(), minPatience} {
 			if left := pause - now.Sub(x.since); left > 0 {
 				wait = min(wait, left)
 			}

@@ -349,7 +349,7 @@ func TestPartnerIsAwaitedFarAwayOnly(t *testing.T) {
 		now := time.Now()
 		r := &route{addr: "o"}
 		get := func() *exchange {
-			return &exchange{out: &outgoing{shareable: true, rescuable: true}, route: r, arrived: now}
+			return &exchange{out: &outgoing{shareable: true, rescuable: true}, route: r, arrived: now, gap: minTick}
 		}
 		p := newTestPlace(new(Transport))
 		p.known.known, p.known.usual, p.known.rtt = true, time.Millisecond, rtt
@@ -361,6 +361,12 @@ func TestPartnerIsAwaitedFarAwayOnly(t *testing.T) {
 			p.assign(get(), c, now)
 		}
 		require.Equal(t, waits, p.choose(get(), now) == nil, rtt)
+
+		p.leave(p.conns.all[0], 0, now)
+		second := get()
+		second.gap = 0
+		require.Equal(t, waits, p.choose(second, now) == nil, "a third may ask at once")
+		require.NotNil(t, p.choose(second, now.Add(minTick)), "it does not")
 	}
 }
 

@@ -42,6 +42,7 @@ type exchange struct {
 	since          time.Time     // in the queue
 	arrived        time.Time     // when the first attempt asked for a connection
 	gap            time.Duration // since another one had asked for a place on a connection
+	pause          time.Duration // that it may wait for a partner: see awaitsPartner
 	assigned       time.Time     // to conn
 	second         *exchange     // has to be submitted together with this one
 	rescued        bool          // was told to go elsewhere

@@ -68,23 +68,42 @@ func (p *place) chooseIdle(alone, fresh bool) *conn {
 
 // awaitsPartner reports whether x should wait a moment for another request, so that
 // both go to c in one write and prove that the peer can pipeline: if requests come
-// that fast, and no other waits yet. Without that proof c is of little use to many. The
-// first such proof is worth a wait only if the origin is far away and there are more
-// callers than a few: others have come about sooner, or do without. Who has begun to wait
-// goes on when the answer to a possible partner has come, which is about to ask.
+// that fast, and no other waits yet. Without that proof c is of little use to many.
 func (p *place) awaitsPartner(x *exchange, c *conn, now time.Time) bool {
-	pause := p.known.pairPause()
+	if !x.waiting || x.pause == 0 {
+		x.pause = p.partnerPause(x)
+	}
 	return c.proof == proofPair && x.out.rescuable && p.known.canPipeline(now) && now.After(p.aloneTill) &&
-		(p.proven() || pause > minTick && (x.waiting || p.conns.busy >= unprovenConns) && p.trial(now) == nil) &&
-		x.gap < pause && now.Sub(x.arrived) < pause &&
+		(p.proven() || p.trial(now) == nil) &&
+		x.gap < x.pause && now.Sub(x.arrived) < x.pause &&
 		(p.shared.first == nil || p.shared.first == x && p.shared.last == x)
+}
+
+// partnerPause is how long x, which has begun to wait for a partner or may do so, should
+// wait for it: also if meanwhile the answer to a possible one has come, which is about to
+// ask. The first proof of an origin is worth a wait only if that is far away, and there are
+// more callers than a few: others have come about sooner, or do without. Of those who ask
+// at once a second one waits only to see whether a third does.
+func (p *place) partnerPause(x *exchange) time.Duration {
+	pause := p.known.pairPause()
+	switch {
+	case p.proven():
+		return pause
+	case pause == minTick:
+		return 0
+	case x.waiting || p.conns.busy >= unprovenConns:
+		return pause
+	case p.conns.busy > 0:
+		return minTick
+	}
+	return 0
 }
 
 // learnAlone takes note that x found no partner. If it had waited for one, nobody does for
 // a while: that must not cost more than a little of the time.
 func (p *place) learnAlone(x *exchange, now time.Time) {
-	if pause := p.known.pairPause(); !x.since.IsZero() && now.Sub(x.since) >= pause {
-		p.aloneTill = now.Add(partnerPauses * pause)
+	if x.pause > 0 && !x.since.IsZero() && now.Sub(x.since) >= x.pause {
+		p.aloneTill = now.Add(partnerPauses * x.pause)
 	}
 }
 
@@ -156,10 +175,15 @@ const (
 	// shown that it can pipeline: with more callers than that a pair comes about.
 	unprovenConns = 2
 
-	// coldConns is how many it gets at the most, if that takes longer than it is worth
+	// slowConns is how many it gets at the most, if that takes longer than it is worth
 	// to wait for: as many as browsers open. So a few requests to an origin far away take
 	// no more round trips than with net/http.
-	coldConns = 6
+	slowConns = 6
+
+	// burstConns is how many it gets at the most, if so many requests come at once while
+	// there is no connection to an origin far away, or none has answered yet and one is late:
+	// to see a pair answered first would take them two round trips more.
+	burstConns = 64
 
 	// partnerPauses is how many times as long as one has waited for a partner in vain
 	// nobody does.
@@ -191,6 +215,8 @@ func (p *place) needed(now time.Time) int {
 		return alone + shared // as net/http, until it is known
 	case packed == 1 && p.known.known:
 		return alone + shared // as net/http
+	case late > 0 && !p.known.known:
+		return alone + min(shared, max(0, burstConns-sharing)) // the first answer takes long: all may
 	}
 	double := 0
 	if late == sharing {
@@ -208,10 +234,15 @@ func (p *place) needed(now time.Time) int {
 // untilProven is how many connections those who share should have while none of them
 // has shown that the origin can pipeline. Somebody waits. p.mu is held.
 func (p *place) untilProven(sharing int, now time.Time) int {
-	pause := p.known.coldPause()
+	pause, trial := p.known.coldPause(), p.trial(now)
+	if sharing == 0 && p.burst == 0 && p.known.far() && now.Sub(p.shared.first.since) >= minPatience {
+		p.burst = min(p.shared.n, burstConns) // who comes later can wait for these
+	}
 	switch {
+	case trial != nil && trial.oneWrite:
+		return 0 // its answers come before that to a request on another connection
 	case now.Sub(p.shared.first.since) >= pause, sharing == 0 && p.known.rtt >= pause:
-		return coldConns
+		return max(slowConns, p.burst)
 	case sharing == 0:
 		return 1
 	}

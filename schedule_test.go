@@ -81,3 +81,37 @@ func TestDepthGrowsWithWhatWasAnswered(t *testing.T) {
 		require.Equal(t, depth, p.depthOf(c, x, now))
 	}
 }
+
+// How long TLS takes, which many connections at once make the longer, must not make an
+// origin look far away, so that more are dialed.
+func TestBurstIsToAnOriginFarAway(t *testing.T) {
+	now := time.Now()
+	for way, conns := range map[time.Duration]int{0: 40, 50 * time.Millisecond: 40, time.Millisecond: slowConns} {
+		p := newTestPlace(new(Transport))
+		if way > 0 {
+			p.known.reached(way)
+			p.known.reached(time.Second)
+		}
+		for range 40 {
+			p.shared.push(&exchange{since: now.Add(-minPatience)})
+		}
+		require.Equal(t, conns, p.untilProven(0, now), way)
+	}
+}
+
+// Only a pair in one write shows what others could wait for in place of a connection.
+func TestTrialInTwoWritesKeepsNobodyWaiting(t *testing.T) {
+	now := time.Now()
+	for _, oneWrite := range []bool{false, true} {
+		p := newTestPlace(new(Transport))
+		p.known.known, p.known.rtt = true, 50*time.Millisecond
+		c := &conn{place: p, d: new(headDriver), proof: proofPair}
+		p.conns.add(c)
+		for range 2 {
+			p.assign(&exchange{out: &outgoing{shareable: true}, route: new(route)}, c, now)
+		}
+		c.oneWrite = oneWrite
+		p.shared.push(&exchange{since: now.Add(-p.known.coldPause())})
+		require.Equal(t, map[bool]int{false: slowConns, true: 0}[oneWrite], p.untilProven(1, now))
+	}
+}
