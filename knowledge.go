@@ -112,6 +112,7 @@ type knowledge struct {
 	usual   time.Duration // 19 of 20 answers come less than that after they are due
 	tail    float64       // share of late answers
 	excess  time.Duration // how long after they were due these came, smoothed
+	cut     float64       // share of answers that ended their connection before they were complete
 	credit  float64       // rescues that have been paid for
 	lag     time.Duration // how late this process is itself, smoothed
 
@@ -187,6 +188,7 @@ func (k *knowledge) answered(now time.Time, took, gap time.Duration, found bool)
 		k.rtt = took // it was alone
 	}
 	k.unseen++
+	k.cut -= k.cut / tailMemory
 	k.credit = min(rescueCredit, k.credit+rescueShare)
 	served := took - k.rtt
 	if gap < took {
@@ -293,7 +295,7 @@ func (k *knowledge) orToSee(depth int) int {
 // has to go elsewhere.
 func (k *knowledge) packedIf(doubled int) int {
 	risk := k.risk(min(k.excess, k.patience()+k.rtt+k.service))
-	return min(k.rescuable(), 1+quotient(k.queue(doubled), k.service+risk))
+	return min(spared(k.tail+k.cut), 1+quotient(k.queue(doubled), k.service+risk))
 }
 
 // filled is how many requests may be in flight on a connection when there can be
@@ -325,14 +327,14 @@ func (k *knowledge) risk(lost time.Duration) time.Duration {
 	return time.Duration(k.tail * float64(lost))
 }
 
-// rescuable is how many requests may be in flight on a connection so that all
-// those who wait behind an answer that turns out late can be rescued: the longer
-// the tail, the fewer. On average there are fewer than the most.
-func (k *knowledge) rescuable() int {
-	if k.tail == 0 {
+// spared is how many requests may be in flight on a connection where those behind such a
+// share of answers have to be sent again, as what answers pay for suffices for no more. On
+// average there are fewer than the most.
+func spared(share float64) int {
+	if share == 0 {
 		return math.MaxInt16
 	}
-	return 1 + int(min(math.MaxInt16, 1.25*rescueShare/k.tail))
+	return 1 + int(min(math.MaxInt16, 1.25*rescueShare/share))
 }
 
 // quotient is a/b, and very many for b that is nearly nothing.
@@ -375,6 +377,9 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 	}
 	// Content that was read from the connection has come later than its head.
 	p.known.answered(now, took, gap, x.call.Found && x.call.Complete())
+	if x.call.Cut {
+		p.known.cut += 1. / tailMemory
+	}
 	if x.shares() {
 		p.known.weigh(now, x.arrived, x.crowded, p.inFlight)
 	}

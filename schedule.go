@@ -157,7 +157,7 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 		}
 		return min(depth, 2)
 	}
-	depth = min(depth, max(firstDepth, c.answered))
+	depth = min(depth, max(firstDepth, c.answered), spared(p.known.cut))
 	if p.known.most > 0 {
 		depth = min(depth, max(1, p.known.most-c.answered))
 	}

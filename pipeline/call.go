@@ -77,6 +77,10 @@ type Call struct {
 	// long the peer took for it is not known then.
 	Found bool
 
+	// Cut says, from when Hooks.Left is called, that the connection has ended while the
+	// content of the response was under way: what was sent behind it is lost with that.
+	Cut bool
+
 	// Final says that Await has returned the final response.
 	Final bool
 

@@ -196,6 +196,7 @@ func (d *Driver) failCall(call *Call, err error, reached int64, head bool) {
 	if d.body == call {
 		d.body = nil
 	}
+	call.Cut = call.state == callBody || call.state == callAbandoned && call.Response.StatusCode != 0
 	switch call.state {
 	case callWaiting:
 		call.state = callFailed
