@@ -181,8 +181,8 @@ const (
 	slowConns = 6
 
 	// burstConns is how many it gets at the most, if so many requests come at once while
-	// there is no connection to an origin far away, or none has answered yet and one is late:
-	// to see a pair answered first would take them two round trips more.
+	// there is no connection to an origin far away, as to see a pair answered first would take
+	// them two round trips more; or wait while the first answer of all is late, or a pair is.
 	burstConns = 64
 
 	// partnerPauses is how many times as long as one has waited for a partner in vain
@@ -208,21 +208,17 @@ func (p *place) needed(now time.Time) int {
 		return alone + shared // as net/http
 	}
 	sharing, late := p.sharing(now)
-	switch {
-	case p.bindsLate(now):
-		return alone
-	case p.trialIsLate(now):
-		return alone + shared // as net/http, until it is known
-	case packed == 1 && p.known.known:
-		return alone + shared // as net/http
-	case late > 0 && !p.known.known:
-		return alone + min(shared, max(0, burstConns-sharing)) // the first answer takes long: all may
-	}
 	double := 0
 	if late == sharing {
 		double = sharing // that this goes on can only be guessed
 	}
 	switch {
+	case p.bindsLate(now):
+		return alone
+	case packed == 1 && p.known.known:
+		return alone + shared // as net/http
+	case p.trialIsLate(now), late > 0 && !p.known.known:
+		return alone + min(shared, max(double, burstConns-sharing)) // all may take as long
 	case !p.proven():
 		return alone + min(shared, max(double, p.untilProven(sharing, now)-sharing))
 	case double > 0:

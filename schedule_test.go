@@ -115,3 +115,30 @@ func TestTrialInTwoWritesKeepsNobodyWaiting(t *testing.T) {
 		require.Equal(t, map[bool]int{false: slowConns, true: 0}[oneWrite], p.untilProven(1, now))
 	}
 }
+
+// While a pair was late, each of a thousand who waited got a connection of their own: where
+// this process is why it is late, that made it later still.
+func TestLatePairBringsSomeConnectionsAtOnce(t *testing.T) {
+	now := time.Now()
+	p := newTestPlace(new(Transport))
+	p.known.known, p.known.usual = true, time.Millisecond
+	c, other := &conn{place: p, d: new(headDriver), proof: proofPair}, &conn{place: p, d: new(headDriver), proof: proofPair}
+	p.conns = connsOf(c, other)
+	get := func() *exchange {
+		return &exchange{out: &outgoing{shareable: true}, route: new(route), since: now, waiting: true}
+	}
+	p.assign(get(), c, now)
+	p.assign(get(), c, now)
+	p.assign(get(), other, now.Add(time.Hour))
+	for range 1000 {
+		p.shared.push(get())
+	}
+	require.Equal(t, burstConns-2, p.needed(now.Add(2*minPatience)))
+	other.line[0].assigned, other.turn = now, now
+	for range burstConns {
+		c := &conn{place: p, d: new(headDriver), proof: proofAlone}
+		p.conns.add(c)
+		p.assign(get(), c, now)
+	}
+	require.Equal(t, burstConns+2, p.needed(now.Add(2*minPatience)), "all are late")
+}
