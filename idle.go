@@ -22,7 +22,11 @@ func (l *connList) push(c *conn) {
 	l.n++
 }
 
+// remove removes c, if it is there.
 func (l *connList) remove(c *conn) {
+	if !c.listed {
+		return
+	}
 	if c.prev != nil {
 		c.prev.next = c.next
 	} else {
@@ -49,17 +53,13 @@ func (pl *pool) becameIdle(c *conn, now time.Time) {
 	}
 	if n := t.maxIdlePerHost(); len(p.conns.idle()) > n && p.idleConns() > n {
 		least := p.leastProof(c)
-		if least.listed {
-			pl.idle.remove(least)
-		}
+		pl.idle.remove(least)
 		if p.discard(least); least == c {
 			return
 		}
 	}
 	c.idleSince, c.reused = now, true
-	if c.listed {
-		pl.idle.remove(c)
-	}
+	pl.idle.remove(c)
 	pl.idle.push(c)
 	if t.MaxIdleConns > 0 && pl.idle.n > t.MaxIdleConns {
 		longest := pl.idle.first
