@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http/httptrace"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -79,6 +80,88 @@ func TestBurstWhereDialsAreQuickAndAnswersSlow(t *testing.T) {
 				began := time.Now()
 				w.getAll("burst", n, time.Second)
 				require.LessOrEqual(t, time.Since(began), service*3/2)
+			})
+		})
+	}
+}
+
+// Where no request is answered before all have come, none may wait for an answer.
+func TestAnswersThatWaitForAllRequests(t *testing.T) {
+	const n = 150
+	for _, rtt := range []time.Duration{100 * time.Microsecond, 50 * time.Millisecond} {
+		t.Run(fmt.Sprint(rtt), func(t *testing.T) {
+			var asked atomic.Int32
+			var all chan struct{}
+			server := &pipetest.Server{Handler: func(x *pipetest.Exchange) pipetest.Answer {
+				if asked.Add(1) == n {
+					close(all)
+				}
+				<-all
+				return pipetest.AnswerContent(x)
+			}}
+			inWorldOver(t, server, []memnet.Option{memnet.Latency(rtt / 2)}, func(w *world) {
+				all = make(chan struct{})
+				w.getAll("all", n, time.Second)
+				require.EqualValues(t, n, asked.Load())
+			})
+		})
+	}
+}
+
+// Handlers that were quick, and take long when many ask, get a connection for each, as
+// with net/http: trials of fewer used to be taken for a success, because of what takes
+// longer than is usual only so much counted. And a connection that is filled too deeply
+// when they become slow holds up those for long.
+func TestManyCallersMeetSlowHandlers(t *testing.T) {
+	const rtt = 100 * time.Microsecond
+	for _, load := range []struct {
+		callers int
+		rounds  int
+		service time.Duration
+		longest time.Duration
+	}{
+		{64, 200, 5 * time.Millisecond, time.Second},
+		{64, 200, 10 * time.Millisecond, time.Second},
+		{256, 60, 20 * time.Millisecond, 1400 * time.Millisecond},
+	} {
+		t.Run(fmt.Sprint(load.callers, load.service), func(t *testing.T) {
+			server := &pipetest.Server{Handler: func(x *pipetest.Exchange) pipetest.Answer {
+				a := pipetest.AnswerContent(x)
+				if x.Request.URL.Path == "/slow" {
+					a.Delay = load.service
+				}
+				return a
+			}}
+			inWorldOver(t, server, []memnet.Option{memnet.Latency(rtt / 2)}, func(w *world) {
+				w.tr.MaxIdleConnsPerHost = 1000
+				ask := func(callers, rounds int, path string) (took []time.Duration) {
+					var mu sync.Mutex
+					var group sync.WaitGroup
+					for range callers {
+						group.Go(func() {
+							for range rounds {
+								began := time.Now()
+								if _, err := w.get(context.Background(), path); err != nil {
+									t.Error(err)
+								}
+								mu.Lock()
+								took = append(took, time.Since(began))
+								mu.Unlock()
+							}
+						})
+					}
+					group.Wait()
+					return took
+				}
+				ask(8, 100, "/quick")
+				took := ask(load.callers, load.rounds, "/slow")
+				require.Less(t, slices.Max(took), load.longest)
+				took = took[len(took)/2:]
+				slices.Sort(took)
+				require.LessOrEqual(t, took[len(took)*98/100], load.service*6/5)
+				few := ask(6, 20, "/slow")
+				slices.Sort(few)
+				require.LessOrEqual(t, few[len(few)*9/10], load.service*6/5, "what many have taught is no use to few")
 			})
 		})
 	}

@@ -18,8 +18,8 @@ import (
 // What had been sent behind a large response that was closed early used to be sent again
 // each time, and up to four times: the origin got several times the requests.
 func TestFewAreSentBehindWhatIsClosedEarly(t *testing.T) {
-	const rounds = 200 // of 16 callers
-	for _, limit := range []int{0, 4} {
+	const rounds = 200                  // of 16 callers
+	for _, limit := range []int{0, 4} { // with as few there is no elsewhere
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(2 * time.Millisecond)}, func(w *world) {
 				w.tr.MaxConnsPerHost = limit
@@ -52,10 +52,11 @@ func TestFewAreSentBehindWhatIsClosedEarly(t *testing.T) {
 					}
 					callers.Wait()
 					if learnt > 0 {
-						require.Less(t, w.tr.Stats().Replays-before, int64(200), "of 3200; 690 to 906 without")
 						if limit == 0 {
-							require.Less(t, time.Since(began), 1700*time.Millisecond, "nobody waits for a place behind others that there will not be")
+							require.Less(t, w.tr.Stats().Replays-before, int64(200), "of 3200; 690 to 906 without")
 						}
+						bound := map[int]time.Duration{0: 1700 * time.Millisecond, 4: 2300 * time.Millisecond}[limit]
+						require.Less(t, time.Since(began), bound, "nobody waits for a place behind others that there will not be")
 					}
 				}
 			})

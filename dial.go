@@ -74,7 +74,9 @@ func (t *Transport) connect(ctx context.Context, r route, reached func()) (*dial
 	if err := t.passProxy(ctx, r, d); err != nil {
 		return nil, err
 	}
-	reached()
+	if !r.viaHTTPProxy() {
+		reached()
+	}
 	if r.scheme == "https" {
 		if err := t.addTLS(ctx, d, t.tlsConfigFor(r, hostOf(r.addr))); err != nil {
 			return nil, mapSchemeMismatch(err)

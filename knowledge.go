@@ -112,7 +112,7 @@ type knowledge struct {
 	usual   time.Duration // 19 of 20 answers come less than that after they are due
 	tail    float64       // share of late answers
 	excess  time.Duration // how long after they were due these came, smoothed
-	cut     float64       // share of answers that ended their connection before they were complete
+	cut     float64       // share of answers that ended their connection before they were complete, with others behind
 	credit  float64       // rescues that have been paid for
 	lag     time.Duration // how late this process is itself, smoothed
 
@@ -138,6 +138,9 @@ func (k *knowledge) dialed(took time.Duration) {
 		k.dial = took
 	}
 	k.dial += (took - k.dial) / 8
+	if k.way == 0 {
+		k.way = took // nothing more is known
+	}
 }
 
 // reached takes note of how long it took until octets could be sent to the origin, before
@@ -279,7 +282,9 @@ func (k *knowledge) queue(doubled int) time.Duration {
 
 // packed is how many requests may be in flight on a connection while there could
 // be more.
-func (k *knowledge) packed() int { return k.orToSee(k.packedIf(k.doublings())) }
+func (k *knowledge) packed() int {
+	return min(k.orToSee(k.packedIf(k.doublings())), spared(k.cut))
+}
 
 // orToSee returns depth; or 2 in place of 1, if it is time to see again how long the
 // service is, which one behind another shows.
@@ -377,7 +382,7 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 	}
 	// Content that was read from the connection has come later than its head.
 	p.known.answered(now, took, gap, x.call.Found && x.call.Complete())
-	if x.call.Cut {
+	if x.call.Cut && len(c.line) > 1 {
 		p.known.cut += 1. / tailMemory
 	}
 	if x.shares() {

@@ -75,7 +75,7 @@ func weighed(k *knowledge, answers int, each time.Duration, took func(wait time.
 
 // Fewer connections carry what is not slower on them, and more what is.
 func TestPackingIsTried(t *testing.T) {
-	k := &knowledge{rtt: 100 * time.Microsecond, service: 50 * time.Microsecond, mean: 50e3}
+	k := &knowledge{known: true, rtt: 100 * time.Microsecond, service: 50 * time.Microsecond, mean: 50e3}
 	same := func(time.Duration) time.Duration { return time.Millisecond }
 	slower := func(wait time.Duration) time.Duration { return 300*time.Microsecond + wait }
 	const each = time.Millisecond
@@ -131,4 +131,31 @@ func TestWindowLetsPassWhatWasInFlight(t *testing.T) {
 		require.Equal(t, n >= 3*packWindow, w.counts)
 	}
 	require.Equal(t, 3*packWindow, w.n)
+}
+
+// Of answers that take longer than is usual only so much used to count as that, so that
+// those of handlers of 5 ms seemed to take no longer when each waited for another.
+func TestTrialSeesAnswersThatTakeTwiceAsLong(t *testing.T) {
+	k := &knowledge{known: true, rtt: 100 * time.Microsecond, service: 5 * time.Millisecond, mean: 5e6, usual: minUsual}
+	require.Less(t, k.rtt+k.patience(), 2*k.service)
+	took := func(wait time.Duration) time.Duration {
+		if wait > k.service {
+			return 2*k.service + k.rtt
+		}
+		return k.service + k.rtt
+	}
+	require.Zero(t, weighed(k, 200_000, 100*time.Microsecond, took).doubled)
+	require.Greater(t, k.packing.pause, 100*minPackPause, "few are held up by trials")
+}
+
+// What very many callers had taught used to hold up few, until these had been answered
+// hundreds of times.
+func TestFewCallersDoNotWaitAsManyDo(t *testing.T) {
+	k := &knowledge{rtt: 100 * time.Microsecond, packing: packing{doubled: maxDoubledBusy}}
+	now := time.Now()
+	for range 8 {
+		now = now.Add(2 * busyWindow / 7)
+		k.weigh(now, now.Add(-time.Millisecond), true, 6)
+	}
+	require.Equal(t, maxDoubled, k.packing.doubled)
 }

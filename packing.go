@@ -26,6 +26,7 @@ type packing struct {
 // as many as there are in flight at least, do not count: they may be of the time before.
 type window struct {
 	opened  time.Time
+	limit   time.Duration // what is longer counts as this
 	n       int           // answers that do not count, or that do
 	counts  bool          // they do
 	sum     time.Duration // of the times that they took
@@ -50,12 +51,18 @@ const (
 
 	// packWindow is how many answers are compared with as many, or more if these come
 	// within minWindow. Times that differ by less than one part in packNoise are the same.
+	// What takes more than packLimit times as long as the answers of the window before, on
+	// average, counts as that: it is of another kind, and would decide alone.
 	packWindow = 256
+	packLimit  = 4
 	minWindow  = 3 * time.Millisecond
 	packNoise  = 16
 
-	// packPauses is how many times as long as half a trial that has failed nothing is tried.
+	// packPauses is how many times as long as half a trial that has failed nothing is tried;
+	// busyPauses the same where it had requests wait for longer than maxDoubled says, so that
+	// less than one answer of 100 shows it.
 	packPauses   = 4
+	busyPauses   = 256
 	minPackPause = 10 * time.Millisecond
 	maxPackPause = 2 * time.Second
 )
@@ -73,7 +80,7 @@ func (k *knowledge) doublings() int {
 // the window is over.
 func (w *window) add(now time.Time, took time.Duration, crowded bool, inFlight int) (over bool) {
 	if w.n++; w.counts {
-		w.sum += took
+		w.sum += min(took, w.limit)
 		if crowded {
 			w.crowded++
 		}
@@ -95,16 +102,22 @@ func (w *window) add(now time.Time, took time.Duration, crowded bool, inFlight i
 // windows with few such requests show nothing.
 func (k *knowledge) weigh(now, arrived time.Time, crowded bool, inFlight int) {
 	pk := &k.packing
+	if pk.doubled > maxDoubled && now.Sub(pk.window.opened) > 2*busyWindow {
+		pk.doubled, pk.trial, pk.window = maxDoubled, 0, window{} // it is not busy any more
+	}
 	if k.tail > maxPackTail {
 		pk.window, pk.trial = window{}, 0
 		return
 	}
-	if !pk.window.add(now, min(now.Sub(arrived), k.rtt+k.patience()), crowded, inFlight) {
+	if pk.window.limit == 0 {
+		pk.window.limit = packLimit * (k.rtt + k.patience())
+	}
+	if !pk.window.add(now, now.Sub(arrived), crowded, inFlight) {
 		return
 	}
 	w := pk.window
-	pk.window = window{opened: now}
 	mean, telling := w.sum/time.Duration(w.n), w.crowded >= w.n/8
+	pk.window = window{opened: now, limit: packLimit * mean}
 	most := maxDoubled
 	if now.Sub(w.opened) < busyWindow && mean > busyTimes*k.rtt {
 		most = maxDoubledBusy
@@ -123,6 +136,9 @@ func (k *knowledge) weigh(now, arrived time.Time, crowded bool, inFlight int) {
 	default:
 		pk.down = pk.trial > 0
 		pk.pause = min(max(2*pk.pause, packPauses*now.Sub(w.opened)), maxPackPause)
+		if pk.doubled+pk.trial > maxDoubled {
+			pk.pause = busyPauses * now.Sub(w.opened)
+		}
 	}
 	pk.trial, pk.after = 0, now.Add(pk.pause)
 }

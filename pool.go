@@ -165,8 +165,10 @@ func (pl *pool) forgetPlaces(n int) {
 // depth is the most exchanges in flight on a connection.
 func (t *Transport) depth() int {
 	switch {
-	case t.MaxPipelineDepth == 0:
+	case t.MaxPipelineDepth == 0 && t.MaxConnsPerHost > 0:
 		return DefaultMaxPipelineDepth
+	case t.MaxPipelineDepth == 0:
+		return DefaultMaxPipelineDepth / 4
 	case t.MaxPipelineDepth < 1 || t.DisableKeepAlives:
 		return 1
 	}

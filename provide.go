@@ -27,6 +27,9 @@ func (p *place) provide(now time.Time) {
 		p.t.stats.dials.Add(1)
 		go p.dial(x, x.dialContext(), *x.route)
 	}
+	if p.dialing == 0 {
+		p.burst = 0
+	}
 	p.makeRoom()
 	p.bar()
 	p.tick(now)
@@ -113,9 +116,7 @@ func (p *place) dial(x *exchange, ctx context.Context, r route) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	if p.dialing--; p.dialing == 0 {
-		p.burst = 0
-	}
+	p.dialing--
 	over = true
 	if patience.Stop(); hangs {
 		p.hanging--

@@ -157,7 +157,10 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 		}
 		return min(depth, 2)
 	}
-	depth = min(depth, max(firstDepth, c.answered), spared(p.known.cut))
+	depth = min(depth, max(firstDepth, c.answered))
+	if !p.full() {
+		depth = min(depth, spared(p.known.cut)) // there are others for those behind
+	}
 	if p.known.most > 0 {
 		depth = min(depth, max(1, p.known.most-c.answered))
 	}
@@ -193,7 +196,7 @@ const (
 // needed is how many dials should be under way for those who wait, and so that fewer
 // are crowded. p.mu is held.
 func (p *place) needed(now time.Time) int {
-	packed := min(p.t.depth(), p.known.packed())
+	packed := min(p.t.depth(), p.known.packed(), firstDepth)
 	alone, shared := p.alone.n, p.shared.n
 	switch {
 	case p.chooseIdle(false, false) != nil:

@@ -97,6 +97,9 @@ func TestBurstIsToAnOriginFarAway(t *testing.T) {
 		}
 		require.Equal(t, conns, p.untilProven(0, now), way)
 	}
+	k := new(knowledge)
+	k.dialed(time.Millisecond)
+	require.False(t, k.far(), "of a dial func that does TLS, too, that is all that is known")
 }
 
 // Only a pair in one write shows what others could wait for in place of a connection.
@@ -141,4 +144,18 @@ func TestLatePairBringsSomeConnectionsAtOnce(t *testing.T) {
 		p.assign(get(), c, now)
 	}
 	require.Equal(t, burstConns+2, p.needed(now.Add(2*minPatience)), "all are late")
+}
+
+// Those who waited used to be shared out to as few connections as could carry them later,
+// when these have answered more.
+func TestDialsAreForWhatNewConnectionsCarry(t *testing.T) {
+	now := time.Now()
+	p := newTestPlace(&Transport{MaxPipelineDepth: 1000})
+	p.known.known = true
+	p.conns.add(&conn{place: p, d: new(headDriver), proof: proofOpen})
+	p.assign(&exchange{out: new(outgoing), route: new(route)}, p.conns.all[0], now)
+	for range 4 * firstDepth {
+		p.shared.push(&exchange{out: &outgoing{shareable: true}, route: new(route), since: now})
+	}
+	require.Equal(t, 4, p.needed(now))
 }

@@ -15,11 +15,13 @@ import (
 )
 
 // DefaultMaxPipelineDepth is the most requests that a Transport keeps sent and
-// unanswered on one connection when [Transport.MaxPipelineDepth] is zero.
+// unanswered on one connection when [Transport.MaxPipelineDepth] is zero; or a quarter
+// of it, if [Transport.MaxConnsPerHost] is zero too, so that there can be others.
 //
 // How deep it pays to go is learnt from the origin, and is less, mostly: as deep as
 // the round trip takes to fill. This is the bound for that, because every request in
-// flight is one more to send again when the connection ends.
+// flight is one more to send again when the connection ends, or that waits when the
+// origin becomes slow.
 const DefaultMaxPipelineDepth = 256
 
 // defaultMaxResponseHeaderBytes bounds a response header section when
@@ -191,7 +193,7 @@ type Transport struct {
 
 	// MaxPipelineDepth is the most requests that may be sent and unanswered on
 	// one HTTP/1.1 connection. Zero means the default: a depth that adapts to
-	// the origin, at most [DefaultMaxPipelineDepth]. One turns pipelining off,
+	// the origin, see [DefaultMaxPipelineDepth]. One turns pipelining off,
 	// and so does a negative value.
 	MaxPipelineDepth int
 

@@ -78,7 +78,8 @@ type Call struct {
 	Found bool
 
 	// Cut says, from when Hooks.Left is called, that the connection has ended while the
-	// content of the response was under way: what was sent behind it is lost with that.
+	// content of the response was under way: what was sent behind it, if anything, is lost
+	// with that.
 	Cut bool
 
 	// Final says that Await has returned the final response.
