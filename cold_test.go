@@ -40,7 +40,7 @@ func TestFewRequestsWithoutConnectionsTakeTwoRoundTrips(t *testing.T) {
 
 // Connections that have not answered because they could not used to count as late, so
 // that as many more were dialed.
-func TestManyRequestsToNewOriginTakeSixConnections(t *testing.T) {
+func TestNewOriginFarAwayTakesFewConnections(t *testing.T) {
 	inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(25 * time.Millisecond)}, func(w *world) {
 		for range 2 {
 			before := w.net.Dials()
@@ -316,6 +316,17 @@ func TestAllDialsFail(t *testing.T) {
 		callers.Wait()
 		require.Less(t, time.Since(began), 150*time.Millisecond)
 		require.Less(t, w.net.Dials(), 80)
+
+		before := w.net.Dials()
+		for i := range 50 {
+			time.Sleep(time.Millisecond) // not at once: nobody has a dial of their own then
+			callers.Go(func() {
+				_, err := w.get(context.Background(), fmt.Sprint("/", i))
+				require.ErrorIs(t, err, syscall.ECONNREFUSED)
+			})
+		}
+		callers.Wait()
+		require.Less(t, w.net.Dials()-before, 20)
 	})
 }
 

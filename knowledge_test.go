@@ -153,9 +153,12 @@ func TestTrialSeesAnswersThatTakeTwiceAsLong(t *testing.T) {
 func TestFewCallersDoNotWaitAsManyDo(t *testing.T) {
 	k := &knowledge{rtt: 100 * time.Microsecond, packing: packing{doubled: maxDoubledBusy}}
 	now := time.Now()
-	for range 8 {
-		now = now.Add(2 * busyWindow / 7)
-		k.weigh(now, now.Add(-time.Millisecond), true, 6)
-	}
+	answered := func() { k.weigh(now, now.Add(-time.Millisecond), true, 6) }
+	answered()
+	now = now.Add(2 * busyWindow)
+	answered()
+	require.Equal(t, maxDoubledBusy, k.packing.doubled)
+	now = now.Add(1)
+	answered()
 	require.Equal(t, maxDoubled, k.packing.doubled)
 }

@@ -102,7 +102,7 @@ func (w *window) add(now time.Time, took time.Duration, crowded bool, inFlight i
 // windows with few such requests show nothing.
 func (k *knowledge) weigh(now, arrived time.Time, crowded bool, inFlight int) {
 	pk := &k.packing
-	if pk.doubled > maxDoubled && now.Sub(pk.window.opened) > 2*busyWindow {
+	if opened := pk.window.opened; pk.doubled > maxDoubled && !opened.IsZero() && now.Sub(opened) > 2*busyWindow {
 		pk.doubled, pk.trial, pk.window = maxDoubled, 0, window{} // it is not busy any more
 	}
 	if k.tail > maxPackTail {

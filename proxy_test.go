@@ -203,6 +203,32 @@ func TestProxyTunnel(t *testing.T) {
 	}
 }
 
+// How long the way to the origin is shows when it is open: not with a proxy that is sent
+// the requests themselves, which may be near.
+func TestDialTellsWhenTheOriginIsReached(t *testing.T) {
+	plain, p := startPlain(t), startProxy(t, true, false)
+	secure, cfg := startTLS(t, false)
+	proxied := proxyTo(t, p.url("user:secret"))
+	for _, test := range []struct {
+		tr      *Transport
+		url     string
+		reached int
+	}{
+		{new(Transport), plain.URL, 1},
+		{&Transport{TLSClientConfig: cfg}, secure.URL, 1},
+		{&Transport{Proxy: proxied, TLSClientConfig: cfg}, secure.URL, 1},
+		{&Transport{Proxy: proxied}, plain.URL, 0},
+	} {
+		r, err := test.tr.routeFor(newRequest(t, test.url))
+		require.NoError(t, err)
+		reached := 0
+		d, err := test.tr.dialRoute(t.Context(), r, func() { reached++ })
+		require.NoError(t, err)
+		d.conn.Close()
+		require.Equal(t, test.reached, reached, r)
+	}
+}
+
 func TestProxyTunnelTracesBothHandshakes(t *testing.T) {
 	s, cfg := startTLS(t, false)
 	p := startProxy(t, false, true)
