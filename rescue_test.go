@@ -3,6 +3,7 @@ package httppipe
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -204,67 +205,73 @@ func TestFoundAnswersAreNotLate(t *testing.T) {
 
 // The same for who gives up.
 func TestTimerEndsWithWhoGivesUp(t *testing.T) {
-	p := newTestPlace(&Transport{MaxConnsPerHost: 1})
-	p.asked = time.Now()
-	c := &conn{place: p, d: new(headDriver), proof: proofOpen, exclusive: true}
-	c.line, c.inFlight = []*exchange{{out: new(outgoing)}}, 1
-	p.conns = connsOf(c)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	x := &exchange{out: &outgoing{shareable: true}, route: new(route)}
-	x.call.Wake = make(chan struct{}, 1)
-	p.mu.Lock()
-	require.ErrorIs(t, p.reserve(ctx, x), context.Canceled)
-	require.False(t, p.ticking)
+	synctest.Test(t, func(t *testing.T) { // no timer fires meanwhile
+		p := newTestPlace(&Transport{MaxConnsPerHost: 1})
+		p.asked = time.Now()
+		c := &conn{place: p, d: new(headDriver), proof: proofOpen, exclusive: true}
+		c.line, c.inFlight = []*exchange{{out: new(outgoing)}}, 1
+		p.conns = connsOf(c)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		x := &exchange{out: &outgoing{shareable: true}, route: new(route)}
+		x.call.Wake = make(chan struct{}, 1)
+		p.mu.Lock()
+		require.ErrorIs(t, p.reserve(ctx, x), context.Canceled)
+		require.False(t, p.ticking)
+	})
 }
 
 // When nobody waits any more, the timer does not go on for as long as they did.
 func TestTimerEndsWithThoseWhoWait(t *testing.T) {
-	now := time.Now()
-	p := newTestPlace(new(Transport))
-	p.known.known = true
-	c := &conn{place: p, d: new(headDriver), proof: proofOpen, turn: now.Add(-time.Hour)}
-	c.line = []*exchange{{out: new(outgoing)}, {out: new(outgoing)}}
-	c.inFlight = 2
-	p.conns = connsOf(c)
-	p.tick(now)
-	require.True(t, p.ticking)
-	require.Greater(t, p.tickAt.Sub(now), time.Minute)
-	p.leave(c, 0, now)
-	require.True(t, p.ticking == p.behind())
-	c.line[0].joined = false
-	p.tick(now)
-	require.False(t, p.ticking)
+	synctest.Test(t, func(t *testing.T) { // no timer fires meanwhile
+		now := time.Now()
+		p := newTestPlace(new(Transport))
+		p.known.known = true
+		c := &conn{place: p, d: new(headDriver), proof: proofOpen, turn: now.Add(-time.Hour)}
+		c.line = []*exchange{{out: new(outgoing)}, {out: new(outgoing)}}
+		c.inFlight = 2
+		p.conns = connsOf(c)
+		p.tick(now)
+		require.True(t, p.ticking)
+		require.Greater(t, p.tickAt.Sub(now), time.Minute)
+		p.leave(c, 0, now)
+		require.True(t, p.ticking == p.behind())
+		c.line[0].joined = false
+		p.tick(now)
+		require.False(t, p.ticking)
+	})
 }
 
 // A timer that comes too late for a request behind another used to be found by going
 // through all connections each time; that it is set anew then must not be lost with that.
 func TestTimerComesInTimeForWhoIsBehind(t *testing.T) {
-	now := time.Now()
-	r := &route{addr: "o"}
-	get := func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: r} }
-	p := newTestPlace(new(Transport))
-	p.known.known, p.known.usual = true, time.Millisecond
-	first, second := &conn{place: p, d: new(headDriver), proof: proofOpen}, &conn{place: p, d: new(headDriver), proof: proofOpen}
-	p.conns = connsOf(first, second)
-	p.assign(get(), first, now)
-	p.assign(get(), first, now)
-	require.True(t, p.ticking)
-	require.Equal(t, p.known.patience(), p.tickAt.Sub(now))
+	synctest.Test(t, func(t *testing.T) { // no timer fires meanwhile
+		now := time.Now()
+		r := &route{addr: "o"}
+		get := func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: r} }
+		p := newTestPlace(new(Transport))
+		p.known.known, p.known.usual = true, time.Millisecond
+		first, second := &conn{place: p, d: new(headDriver), proof: proofOpen}, &conn{place: p, d: new(headDriver), proof: proofOpen}
+		p.conns = connsOf(first, second)
+		p.assign(get(), first, now)
+		p.assign(get(), first, now)
+		require.True(t, p.ticking)
+		require.Equal(t, p.known.patience(), p.tickAt.Sub(now))
 
-	at := p.tickAt
-	p.assign(get(), second, now.Add(time.Millisecond))
-	p.assign(get(), second, now.Add(time.Millisecond))
-	require.Equal(t, at, p.tickAt, "it comes early enough")
+		at := p.tickAt
+		p.assign(get(), second, now.Add(time.Millisecond))
+		p.assign(get(), second, now.Add(time.Millisecond))
+		require.Equal(t, at, p.tickAt, "it comes early enough")
 
-	p.timer.Stop()
-	p.tickAt = now.Add(time.Hour)
-	p.timer.Reset(time.Hour)
-	second.line, second.inFlight = nil, 0
-	p.conns.gave(second)
-	p.assign(get(), second, now)
-	p.assign(get(), second, now)
-	require.LessOrEqual(t, p.tickAt.Sub(now), p.known.patience())
+		p.timer.Stop()
+		p.tickAt = now.Add(time.Hour)
+		p.timer.Reset(time.Hour)
+		second.line, second.inFlight = nil, 0
+		p.conns.gave(second)
+		p.assign(get(), second, now)
+		p.assign(get(), second, now)
+		require.LessOrEqual(t, p.tickAt.Sub(now), p.known.patience())
+	})
 }
 
 // A pair whose first answer is a stream used to keep all other connections from showing
