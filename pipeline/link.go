@@ -60,7 +60,7 @@ type moved struct {
 	in, out       int   // octets read and taken for writing
 	inErr, outErr error // why no more can be read, or written; io.EOF is an inErr
 	flushed       bool  // octets of an earlier transfer were passed on
-	waited        bool  // there was nothing at first; where goroutines read, also if they were slow
+	waited        bool  // there was nothing at first; also if it came long before this process read it, where that cannot be known
 }
 
 func (m moved) nothing() bool {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // rawLink is a link to a non-blocking socket. It waits through the runtime's
@@ -17,7 +18,17 @@ type rawLink struct {
 	rd, wr rawOp
 	taken  atomic.Int64 // octets written
 	acks   acks
+
+	// Whether octets that were waited for for longWait came just now, or before this
+	// process had time for them.
+	control func(func(fd uintptr)) error
+	look    func(fd uintptr) // sets ago
+	ago     time.Duration
 }
+
+// longWait is how long is waited for octets before the operating system is asked when they
+// came: less says little about how busy this process is.
+const longWait = time.Millisecond
 
 // rawConn is what *net.TCPConn and *net.UnixConn have in common.
 type rawConn interface {
@@ -63,7 +74,10 @@ func newRawLink(nc net.Conn) link {
 	if like, ok := nc.(likeSocket); ok {
 		read, write = like.ReadNow, like.WriteNow
 	}
-	l := &rawLink{nc: rc}
+	l := &rawLink{nc: rc, control: sys.Control}
+	if lastArrival != nil && isSocket(nc) {
+		l.look = func(fd uintptr) { l.ago = lastArrival(fd) }
+	}
 	l.rd.init(sys.Control, sys.Read, read, rc.SetReadDeadline)
 	l.wr.init(sys.Control, sys.Write, write, rc.SetWriteDeadline)
 	l.acks.send = acknowledger(nc)
@@ -89,12 +103,25 @@ func (l *rawLink) transfer(in, out []byte, block bool) (m moved) {
 }
 
 func (l *rawLink) read(in []byte, block bool, m *moved) {
+	var began time.Time
+	if block {
+		began = time.Now()
+	}
 	n, tried, err := l.rd.do(in, block)
 	if tried && n == 0 && err == nil {
 		err = io.EOF
 	}
 	l.acks.received(n)
-	m.in, m.inErr, m.waited = n, l.opError("read", err), l.rd.blocked
+	m.in, m.inErr = n, l.opError("read", err)
+	m.waited = l.rd.blocked && !(n > 0 && time.Since(began) >= longWait && l.wereThere())
+}
+
+// wereThere reports whether the octets just read had come a while before.
+func (l *rawLink) wereThere() bool {
+	if l.ago = 0; l.look != nil {
+		l.control(l.look)
+	}
+	return l.ago > 0
 }
 
 func (l *rawLink) write(out []byte, block bool, m *moved) {
