@@ -6,40 +6,92 @@ import "slices"
 // the idle ones, that used last first. So who looks for one to join does not go through
 // all that are kept for later. The zero value is empty.
 type connSet struct {
-	all  []*conn
-	busy int // how many of them carry something
+	all    []*conn
+	busy   int // how many of them carry something
+	proven int // how many have passed all steps
+	looked int // where the next look begins
 }
+
+// maxLook is how many of those that carry something are looked at for one to join: the
+// best of so many is hardly worse than the best of all.
+const maxLook = 64
 
 // carrying returns those that carry something. The slice is valid until the next change.
 func (s *connSet) carrying() []*conn { return s.all[:s.busy] }
 
+// look returns those that carry something, or maxLook of them, others each time.
+func (s *connSet) look() []*conn {
+	if s.busy <= maxLook {
+		return s.carrying()
+	}
+	from := min(s.looked, s.busy-maxLook)
+	if s.looked = from + maxLook; s.looked == s.busy {
+		s.looked = 0
+	}
+	return s.all[from : from+maxLook]
+}
+
 // idle returns those that carry nothing. The slice is valid until the next change.
 func (s *connSet) idle() []*conn { return s.all[s.busy:] }
 
+// has reports whether c is there.
+func (s *connSet) has(c *conn) bool { return c.at < len(s.all) && s.all[c.at] == c }
+
+// put has c be the i-th.
+func (s *connSet) put(i int, c *conn) { s.all[i], c.at = c, i }
+
 // add adds c, which carries nothing.
-func (s *connSet) add(c *conn) { s.all = slices.Insert(s.all, s.busy, c) }
+func (s *connSet) add(c *conn) {
+	s.all = append(s.all, nil)
+	s.shift(len(s.all)-1, s.busy)
+	s.put(s.busy, c)
+	if c.proof == proofOpen {
+		s.proven++
+	}
+}
+
+// shift moves those from the to-th on up by one, over the from-th.
+func (s *connSet) shift(from, to int) {
+	for i := from; i > to; i-- {
+		s.put(i, s.all[i-1])
+	}
+}
 
 // took takes note that c carries something.
 func (s *connSet) took(c *conn) {
-	i := s.busy + slices.Index(s.idle(), c)
-	copy(s.all[s.busy+1:], s.all[s.busy:i])
-	s.all[s.busy] = c
+	s.shift(c.at, s.busy)
+	s.put(s.busy, c)
 	s.busy++
 }
 
 // gave takes note that c carries nothing any more.
 func (s *connSet) gave(c *conn) {
-	i := slices.Index(s.carrying(), c)
 	s.busy--
-	s.all[i], s.all[s.busy] = s.all[s.busy], c
+	s.put(c.at, s.all[s.busy])
+	s.put(s.busy, c)
+}
+
+// proved takes note that c has passed all steps.
+func (s *connSet) proved(c *conn) {
+	c.proof = proofOpen
+	if s.has(c) {
+		s.proven++
+	}
 }
 
 // remove removes c, if it is there.
 func (s *connSet) remove(c *conn) {
-	if slices.Contains(s.carrying(), c) {
+	if !s.has(c) {
+		return
+	}
+	if c.proof == proofOpen {
+		s.proven--
+	}
+	if c.at < s.busy {
 		s.gave(c)
 	}
-	if i := slices.Index(s.all, c); i >= 0 {
-		s.all = slices.Delete(s.all, i, i+1)
+	s.all = slices.Delete(s.all, c.at, c.at+1)
+	for i := c.at; i < len(s.all); i++ {
+		s.put(i, s.all[i])
 	}
 }

@@ -103,6 +103,7 @@ const (
 type knowledge struct {
 	rtt     time.Duration // the shortest time that an answer to a request alone took
 	dial    time.Duration // mean of the times that connections took
+	least   time.Duration // the shortest of these
 	way     time.Duration // the shortest time that it took to reach the origin; 0: unknown
 	known   bool          // there was an answer
 	service time.Duration // mean of the services seen, very long ones cut off
@@ -135,13 +136,14 @@ type knowledge struct {
 func (k *knowledge) dialed(took time.Duration) {
 	k.dialFailures = 0
 	if k.dial == 0 {
-		k.dial = took
+		k.dial, k.least = took, took
 	}
 	k.dial += (took - k.dial) / 8
-	if k.way == 0 {
-		k.way = took // nothing more is known
-	}
+	k.least = min(k.least, took)
 }
+
+// dialsCrowd reports whether dials take longer than they need to.
+func (k *knowledge) dialsCrowd() bool { return k.dial > 2*k.least+minTick }
 
 // reached takes note of how long it took until octets could be sent to the origin, before
 // any TLS: a round trip, if it was not this process that took longer.
@@ -153,7 +155,13 @@ func (k *knowledge) reached(took time.Duration) {
 
 // far reports whether the origin may be so far away that to wait for a first answer costs
 // more than a connection.
-func (k *knowledge) far() bool { return k.way == 0 || k.way >= minPatience }
+func (k *knowledge) far() bool {
+	way := k.way
+	if way == 0 {
+		way = k.least // nothing more is known
+	}
+	return way == 0 || way >= minPatience
+}
 
 // dialFailed puts off the next dial: a little longer each time, and not all at once.
 func (k *knowledge) dialFailed(now time.Time) {
@@ -407,7 +415,8 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 	if c.pair > 0 {
 		// Some origins lose one of two that arrive in one segment, and no others.
 		if c.pair--; c.pair == 0 && (c.oneWrite || x.out.vouched) {
-			c.proof, p.tried = proofOpen, nil
+			p.conns.proved(c)
+			p.tried = nil
 			p.known.strikes, p.known.proved = 0, true
 		}
 	}

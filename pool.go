@@ -54,6 +54,7 @@ type place struct {
 	conns     connSet
 	inFlight  int           // exchanges on these
 	tried     *conn         // see trial
+	barrier   *conn         // kept free for an exclusive request
 	aloneTill time.Time     // see learnAlone
 	alts      []altConn     // connections of other protocols
 	shared    exchangeQueue // waiting for a connection, or a place in one
@@ -65,6 +66,7 @@ type place struct {
 	asked     time.Time   // when somebody asked last for a place on a connection
 	timer     *time.Timer // looks again when a head becomes overdue
 	ticking   bool
+	ticked    time.Time     // when it was last found out when it should
 	tickAt    time.Time     // when it should
 	tickWait  time.Duration // how long before that it was set
 	skipped   int           // times in a row that it came late
@@ -78,7 +80,6 @@ type conn struct {
 	inFlight  int         // exchanges assigned that have not left
 	line      []*exchange // these exchanges, in the order in which they were assigned
 	exclusive bool        // the one in flight shares it with no other
-	barrier   bool        // kept free for an exclusive request
 	closing   bool        // is about to end: nobody may have it
 	ended     bool        // of no further use
 	reused    bool        // has been assigned before, or was idle: its peer may have closed it since
@@ -89,6 +90,7 @@ type conn struct {
 	pair      int         // answers that the pair in flight still needs
 	oneWrite  bool        // it left in one write: the proof
 	turn      time.Time   // since when its head is the head
+	at        int         // its index in place.conns
 	origin    string      // what its requests in flight are for; through an HTTP proxy it varies
 
 	// In pool.idle, guarded by pool.mu.
@@ -230,7 +232,11 @@ func (p *place) ask(x *exchange, now time.Time) *conn {
 	}
 	x.waiting, x.since = true, now
 	queue.push(x)
-	p.dispatch(now)
+	if queue.n > 2 {
+		p.dialMore(now) // those before it wait for what they did
+	} else {
+		p.dispatch(now) // the first may have waited for a second
+	}
 	return nil
 }
 
@@ -265,7 +271,9 @@ func (p *place) assign(x *exchange, c *conn, now time.Time) {
 	x.assigned = now
 	c.reused = true
 	c.exclusive = !x.shares()
-	c.barrier = false
+	if p.barrier == c {
+		p.barrier = nil
+	}
 	c.origin = x.route.addr
 	if c.proof == proofPair && c.inFlight == 2 && c.pair == 0 {
 		c.pair, c.oneWrite = 2, false
@@ -352,7 +360,7 @@ func (p *place) pairUp(x *exchange, c *conn, now time.Time) {
 func (p *place) pairLate(x *exchange) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c := x.conn; x.shares() && c.proof == proofPair && c.inFlight == 1 && !c.ended && !c.barrier && !c.spent() {
+	if c := x.conn; x.shares() && c.proof == proofPair && c.inFlight == 1 && !c.ended && c != p.barrier && !c.spent() {
 		p.pairUp(x, c, time.Now())
 	}
 }
@@ -460,6 +468,9 @@ func (c *conn) endedBy(err error) {
 	c.ended = true
 	if p.tried == c {
 		p.tried = nil
+	}
+	if p.barrier == c {
+		p.barrier = nil
 	}
 	p.conns.remove(c)
 	p.learnEnd(c, err)

@@ -12,27 +12,39 @@ import (
 	"github.com/httppipe/httppipe/wire"
 )
 
-// provide dials for those who wait, if that helps them; p.mu is held.
+// provide dials for those who wait, if that helps them, and looks again in time; p.mu is
+// held.
 func (p *place) provide(now time.Time) {
-	limit := p.t.MaxConnsPerHost
 	p.discardSpent()
-	need := p.needed(now)
-	for p.dialing-p.hanging < need && p.dialing < p.alone.n+max(1, p.shared.n) && (limit <= 0 || p.total() < limit) {
-		if len(p.conns.all) > 0 && p.known.dialsFail(now, p.dialing) {
-			break // the timer comes back to it
+	p.dialMore(now)
+	p.makeRoom()
+	p.bar()
+	p.tick(now)
+}
+
+// dialMore dials for those who wait, if that helps them; p.mu is held.
+func (p *place) dialMore(now time.Time) {
+	if p.canDial() {
+		for need := p.needed(now); p.dialing-p.hanging < need && p.canDial(); {
+			if len(p.conns.all) > 0 && p.known.dialsFail(now, p.dialing) {
+				break // the timer comes back to it
+			}
+			x := p.dialsFor()
+			p.dialing++
+			p.t.stats.dials.Add(1)
+			go p.dial(x, x.dialContext(), *x.route)
 		}
-		x := p.undialed()
-		x.dials = true
-		p.dialing++
-		p.t.stats.dials.Add(1)
-		go p.dial(x, x.dialContext(), *x.route)
 	}
 	if p.dialing == 0 {
 		p.burst = 0
 	}
-	p.makeRoom()
-	p.bar()
-	p.tick(now)
+}
+
+// canDial reports whether another dial may be begun, if it is needed. p.mu is held.
+func (p *place) canDial() bool {
+	limit := p.t.MaxConnsPerHost
+	return p.dialing < p.alone.n+max(1, p.shared.n) && (limit <= 0 || p.total() < limit) &&
+		!(p.known.dialsCrowd() && p.dialing-p.hanging >= crowdedDials)
 }
 
 // makeRoom closes an idle connection for who waits for a fresh one, when there can
@@ -51,43 +63,45 @@ func (p *place) makeRoom() {
 // no more of them: steady shared requests must not starve it. Those who share
 // and have waited longer come first. p.mu is held.
 func (p *place) bar() {
-	wanted := p.alone.first != nil && p.full() && (p.shared.first == nil || p.aloneIsNext())
-	var best *conn
-	for _, c := range p.conns.all {
-		if !wanted {
-			c.barrier = false
-		} else if c.barrier {
-			return
-		}
-		if !c.exclusive && (best == nil || c.inFlight < best.inFlight) {
-			best = c
-		}
+	if p.alone.first == nil || !p.full() || p.shared.first != nil && !p.aloneIsNext() {
+		p.barrier = nil
+		return
 	}
-	if wanted && best != nil {
-		best.barrier = true
+	if p.barrier != nil {
+		return
+	}
+	for _, c := range p.conns.all {
+		if !c.exclusive && (p.barrier == nil || c.inFlight < p.barrier.inFlight) {
+			p.barrier = c
+		}
 	}
 }
 
-// undialed returns who has waited longest without that a dial was begun for it; or
-// if all have one, who has waited longest; or one of those who crowd a connection,
+// dialsFor says for whom the next dial is begun: who has waited longest without that one
+// was; or if all have one, who has waited longest; or one of those who crowd a connection,
 // if nobody waits. p.mu is held.
-func (p *place) undialed() *exchange {
-	var oldest *exchange
-	for _, q := range []*exchangeQueue{&p.alone, &p.shared} {
-		for x := q.first; x != nil; x = x.behind {
-			if !x.dials {
-				return x
-			}
-			if oldest == nil {
-				oldest = x
-			}
+func (p *place) dialsFor() *exchange {
+	queues := []*exchangeQueue{&p.alone, &p.shared}
+	for _, q := range queues {
+		if x := q.undialed; x != nil {
+			q.dial(x)
+			return x
 		}
 	}
-	if oldest == nil {
-		return slices.MaxFunc(p.conns.carrying(), func(a, b *conn) int { return len(a.line) - len(b.line) }).line[0]
+	for _, q := range queues {
+		if q.first != nil {
+			return q.first
+		}
 	}
-	return oldest
+	x := slices.MaxFunc(p.conns.carrying(), func(a, b *conn) int { return len(a.line) - len(b.line) }).line[0]
+	x.dials = true
+	return x
 }
+
+// crowdedDials is how many dials are under way at the most while they take longer than they
+// need to. What they wait for is this process, or one host: more of them make it slower,
+// and so few keep it busy.
+const crowdedDials = 16
 
 // dialPatience is how long a dial may take until others are begun beside it for those who
 // wait, one for each at the most: what it waits for may concern it alone.
@@ -108,11 +122,13 @@ func (p *place) dial(x *exchange, ctx context.Context, r route) {
 		}
 	})
 	reached := func() {
+		took := time.Since(began) // and not until others let this be noted
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.known.reached(time.Since(began))
+		p.known.reached(took)
 	}
 	d, err := p.t.dialRoute(ctx, r, reached)
+	took := time.Since(began)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
@@ -128,7 +144,7 @@ func (p *place) dial(x *exchange, ctx context.Context, r route) {
 	case d.alt != nil:
 		p.switchTo(d)
 	default:
-		p.known.dialed(now.Sub(began))
+		p.known.dialed(took)
 		c = p.add(d)
 		if x.waiting && !x.bound {
 			p.forget(x)

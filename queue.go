@@ -4,6 +4,7 @@ package httppipe
 // an attempt that failed, has its old place.
 type exchangeQueue struct {
 	first, last *exchange
+	undialed    *exchange // the oldest for whom no dial was begun
 	n           int
 }
 
@@ -25,6 +26,24 @@ func (q *exchangeQueue) push(x *exchange) {
 	} else {
 		q.last = x
 	}
+	if !x.dials && (q.undialed == nil || x.arrived.Before(q.undialed.arrived)) {
+		q.undialed = x
+	}
+}
+
+// dial takes note that a dial was begun for x.
+func (q *exchangeQueue) dial(x *exchange) {
+	x.dials = true
+	if q.undialed == x {
+		q.undialed = x.nextUndialed()
+	}
+}
+
+// nextUndialed returns the oldest behind x for whom no dial was begun, or nil.
+func (x *exchange) nextUndialed() *exchange {
+	for x = x.behind; x != nil && x.dials; x = x.behind {
+	}
+	return x
 }
 
 func (q *exchangeQueue) pop() *exchange {
@@ -37,6 +56,9 @@ func (q *exchangeQueue) pop() *exchange {
 
 func (q *exchangeQueue) remove(x *exchange) {
 	q.n--
+	if q.undialed == x {
+		q.undialed = x.nextUndialed()
+	}
 	if x.before != nil {
 		x.before.behind = x.behind
 	} else {

@@ -27,15 +27,19 @@ const (
 )
 
 // tick sees to it that there is another look when a head becomes late, as long as
-// somebody waits for a connection or behind another. p.mu is held.
+// somebody waits for a connection or behind another. When that is takes a look at all
+// connections: if these are very many, it is found out by the timer. p.mu is held.
 func (p *place) tick(now time.Time) {
-	if p.shared.first == nil && p.alone.first == nil && !p.behind() {
-		if p.ticking && p.timer.Stop() {
-			p.ticking = false
+	wait := minTick
+	if p.conns.busy <= maxLook || now.Sub(p.ticked) >= minTick {
+		if p.ticked = now; p.shared.first == nil && p.alone.first == nil && !p.behind() {
+			if p.ticking && p.timer.Stop() {
+				p.ticking = false
+			}
+			return
 		}
-		return
+		wait = p.untilLook(now)
 	}
-	wait := p.untilLook(now)
 	if p.ticking && (!now.Add(wait).Before(p.tickAt) || !p.timer.Stop()) {
 		return // it comes early enough, or is coming
 	}

@@ -390,10 +390,12 @@ func TestPairLeavesABarrierAlone(t *testing.T) {
 		second := &exchange{out: &outgoing{shareable: true, rescuable: true}, route: r, waiting: true}
 		p.assign(first, c, now)
 		p.shared.push(second)
-		c.barrier = barrier
+		if barrier {
+			p.barrier = c
+		}
 		p.pairLate(first)
 		require.Equal(t, !barrier, first.second == second)
-		require.Equal(t, barrier, c.barrier)
+		require.Equal(t, barrier, p.barrier == c)
 	}
 }
 

@@ -41,9 +41,13 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 
 // chooseShared returns the connection with the least in flight that x can join, if that
 // is less than depth; or that with the most, so that others become idle: where requests
-// may wait for longer than minQueue, to have fewer connections.
+// may wait for longer than minQueue, to have fewer connections. It looks at a few if there
+// are very many.
 func (p *place) chooseShared(x *exchange, depth int, fullest bool, now time.Time) (best *conn) {
-	for _, c := range p.conns.carrying() {
+	if depth <= 1 {
+		return nil // all of them carry something
+	}
+	for _, c := range p.conns.look() {
 		better := best == nil || fullest && c.inFlight > best.inFlight || !fullest && c.inFlight < best.inFlight
 		if better && c.inFlight < depth && p.canJoin(c, x, now) {
 			best = c
@@ -59,7 +63,7 @@ func (p *place) chooseShared(x *exchange, depth int, fullest bool, now time.Time
 // was never used.
 func (p *place) chooseIdle(alone, fresh bool) *conn {
 	for _, c := range p.conns.idle() {
-		if !(c.closing || c.barrier && !alone || fresh && c.reused || c.spent()) {
+		if !(c.closing || c == p.barrier && !alone || fresh && c.reused || c.spent()) {
 			return c
 		}
 	}
@@ -116,7 +120,7 @@ func (p *place) canJoin(c *conn, x *exchange, now time.Time) bool {
 // hasPlace reports whether x may be sent behind what is in flight on c, which carries
 // something, if that is answered in time.
 func (p *place) hasPlace(c *conn, x *exchange, now time.Time) bool {
-	return !c.exclusive && !c.barrier && !c.closing &&
+	return !c.exclusive && c != p.barrier && !c.closing &&
 		c.origin == x.route.addr &&
 		c.inFlight < p.depthOf(c, x, now) &&
 		!c.spent() && !(x.out.vouched && c.streams()) &&
@@ -259,7 +263,7 @@ func (p *place) crowded(packed int, now time.Time) bool {
 // only wait to see whether its head is late.
 func (p *place) bindsLate(now time.Time) bool {
 	x, packed := p.shared.first, p.known.packed()
-	return x != nil && slices.ContainsFunc(p.conns.carrying(), func(c *conn) bool {
+	return x != nil && packed > 1 && slices.ContainsFunc(p.conns.carrying(), func(c *conn) bool {
 		return c.inFlight < packed && !p.late(c, now) && p.hasPlace(c, x, now)
 	})
 }
@@ -307,9 +311,7 @@ func (p *place) trialIsLate(now time.Time) bool {
 }
 
 // proven reports whether some connection has passed all steps.
-func (p *place) proven() bool {
-	return slices.ContainsFunc(p.conns.all, func(c *conn) bool { return c.proof == proofOpen })
-}
+func (p *place) proven() bool { return p.conns.proven > 0 }
 
 // due is when the answer to c's head is due: a round trip after it was assigned, or
 // when its service ends that began after the answer before it. c has a head.

@@ -159,3 +159,33 @@ func TestDialsAreForWhatNewConnectionsCarry(t *testing.T) {
 	}
 	require.Equal(t, 4, p.needed(now))
 }
+
+// The connection that is kept free for who waits for one of its own stays the same, unless
+// it ends: then it is another.
+func TestBarrierIsOneConnection(t *testing.T) {
+	now := time.Now()
+	p, a, b, get := twoConns(&Transport{MaxConnsPerHost: 2})
+	p.assign(get(), a, now)
+	for range 3 {
+		p.assign(get(), b, now)
+	}
+	alone := &exchange{out: new(outgoing), route: new(route), arrived: now}
+	p.alone.push(alone)
+	p.bar()
+	require.Same(t, a, p.barrier, "it carries less")
+	p.assign(get(), a, now.Add(time.Millisecond)) // as the second of a pair
+	p.bar()
+	require.NotNil(t, p.barrier)
+
+	p.barrier = b
+	p.leave(b, 0, now)
+	p.leave(a, 0, now)
+	p.bar()
+	require.Same(t, b, p.barrier, "also if another carries less")
+	p.dialing++ // the place of the one that ends is taken
+	b.endedBy(nil)
+	require.Same(t, a, p.barrier)
+	p.alone.pop()
+	p.bar()
+	require.Nil(t, p.barrier)
+}
