@@ -99,7 +99,9 @@ const (
 //
 // How much of an answer's time is the way and how much the service cannot be seen,
 // except by a request that was there already when the answer before it left: the
-// gap between both answers is the service, whatever the way.
+// gap between both answers is the service, whatever the way. Until there was one, it is
+// taken for what an answer takes longer than to reach the origin, as far as this machine
+// cannot be the reason.
 type knowledge struct {
 	rtt     time.Duration // the shortest time that an answer to a request alone took
 	dial    time.Duration // mean of the times that connections took
@@ -197,6 +199,9 @@ func (k *knowledge) canPipeline(now time.Time) bool { return now.After(k.serial)
 func (k *knowledge) answered(now time.Time, took, gap time.Duration, found bool) {
 	if gap >= took && (k.rtt == 0 || took < k.rtt) {
 		k.rtt = took // it was alone
+	}
+	if k.seen == 0 && k.way > 0 {
+		k.service = max(0, k.rtt-k.way-minPatience) // nothing more is known
 	}
 	k.unseen++
 	k.cut -= k.cut / tailMemory

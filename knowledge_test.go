@@ -162,3 +162,29 @@ func TestFewCallersDoNotWaitAsManyDo(t *testing.T) {
 	answered()
 	require.Equal(t, maxDoubled, k.packing.doubled)
 }
+
+// Until a request was seen that had waited behind another, handlers used to be taken for as
+// quick as can be.
+func TestServiceIsWhatAnAnswerTakesLongerThanTheWay(t *testing.T) {
+	now := time.Now()
+	for way, want := range map[time.Duration]time.Duration{
+		2 * time.Millisecond:  20*time.Millisecond - minPatience,
+		18 * time.Millisecond: 0, // this machine may have been the reason
+		22 * time.Millisecond: 0,
+		30 * time.Millisecond: 0,
+		0:                     0, // not known
+	} {
+		var k knowledge
+		if way > 0 {
+			k.reached(way)
+		}
+		k.dialed(time.Millisecond) // to a proxy perhaps
+		k.answered(now, 22*time.Millisecond, 22*time.Millisecond, false)
+		require.Equal(t, want, k.service)
+		require.Equal(t, want > 0, k.packed() == 1)
+		k.answered(now, 23*time.Millisecond, time.Millisecond, false)
+		require.Equal(t, time.Millisecond, k.service, "it was seen")
+		k.answered(now, 22*time.Millisecond, 22*time.Millisecond, false)
+		require.Equal(t, time.Millisecond, k.service)
+	}
+}

@@ -154,9 +154,11 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 	case c.pair > 0:
 		return 1 // to see the pair through
 	case c.proof == proofPair:
-		// Only a pair in one write proves anything, but nobody waits long for that. Who has
-		// not been submitted may still bring another along.
-		if !x.waiting || c.inFlight == 1 && !c.line[0].inPipe.Load() || now.Sub(x.since) < p.known.pairPause() || p.trial(now) != nil {
+		// Only a pair in one write proves anything, but nobody waits long for that, unless
+		// the next connection that is free will have one. Who has not been submitted may
+		// still bring another along.
+		if !x.waiting || c.inFlight == 1 && !c.line[0].inPipe.Load() || now.Sub(x.since) < p.known.pairPause() || p.trial(now) != nil ||
+			!p.proven() && x.canPair() {
 			return 1
 		}
 		return min(depth, 2)
@@ -169,6 +171,11 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 		depth = min(depth, max(1, p.known.most-c.answered))
 	}
 	return depth
+}
+
+// canPair reports whether x, the first in its queue, can be sent in one write with the next.
+func (x *exchange) canPair() bool {
+	return x.out.rescuable && x.behind != nil && x.behind.out.rescuable
 }
 
 // full reports whether there can be no more connections.
