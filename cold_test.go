@@ -301,6 +301,49 @@ func TestOneFailedDialFailsOneRequest(t *testing.T) {
 	}
 }
 
+// Requests that come at once to an origin far away that has answered one, or was sent one,
+// used to wait for a pair to be answered: for up to three round trips more.
+func TestManyAtOnceAfterOneTakeTwoRoundTrips(t *testing.T) {
+	const rtt = 50 * time.Millisecond
+	for _, wait := range []time.Duration{rtt + 10*time.Millisecond, 3 * rtt} {
+		for _, n := range []int{20, 60} {
+			t.Run(fmt.Sprint(wait, n), func(t *testing.T) {
+				inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(rtt / 2)}, func(w *world) {
+					var callers sync.WaitGroup
+					get := func() {
+						_, err := w.get(context.Background(), "/")
+						require.NoError(w.t, err)
+					}
+					callers.Go(get)
+					time.Sleep(wait)
+					began := time.Now()
+					for range n {
+						callers.Go(get)
+					}
+					callers.Wait()
+					require.Less(t, time.Since(began), 2*rtt+15*time.Millisecond)
+				})
+			})
+		}
+	}
+}
+
+// Those who come one after the other have no connection each.
+func TestFewConnectionsForThoseWhoComeAfterEachOther(t *testing.T) {
+	inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(25 * time.Millisecond)}, func(w *world) {
+		var callers sync.WaitGroup
+		for range 300 {
+			callers.Go(func() {
+				_, err := w.get(context.Background(), "/")
+				require.NoError(w.t, err)
+			})
+			time.Sleep(time.Millisecond)
+		}
+		callers.Wait()
+		require.LessOrEqual(t, w.net.Dials(), 8)
+	})
+}
+
 // Where all dials fail, those who wait are told after a few, and not one by one.
 func TestAllDialsFail(t *testing.T) {
 	inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(25 * time.Millisecond)}, func(w *world) {

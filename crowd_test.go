@@ -95,3 +95,21 @@ func TestFewDialsAtOnceWhileTheyTakeLong(t *testing.T) {
 		require.Equal(t, !crowded, p.canDial())
 	}
 }
+
+// An origin that is farther away than it was, because of another network, say, is not taken
+// for a crowd for ever.
+func TestDialsThatBecameLongerCrowdForAMinute(t *testing.T) {
+	now := time.Now()
+	var k knowledge
+	k.dialed(now, time.Millisecond)
+	require.False(t, k.dialsCrowd())
+	for range 100 {
+		now = now.Add(leastFor / 100)
+		k.dialed(now, 50*time.Millisecond)
+	}
+	require.True(t, k.dialsCrowd())
+	k.dialed(now.Add(1), 50*time.Millisecond)
+	require.False(t, k.dialsCrowd())
+	k.dialed(now.Add(2), 60*time.Millisecond)
+	require.Equal(t, 50*time.Millisecond, k.least)
+}

@@ -91,6 +91,10 @@ const (
 	// up all.
 	together = time.Millisecond
 
+	// leastFor is how long the shortest dial tells how long others need: the way may become
+	// longer.
+	leastFor = time.Minute
+
 	// maxDialPause bounds the pause after dials that failed.
 	maxDialPause = time.Second
 )
@@ -105,7 +109,8 @@ const (
 type knowledge struct {
 	rtt     time.Duration // the shortest time that an answer to a request alone took
 	dial    time.Duration // mean of the times that connections took
-	least   time.Duration // the shortest of these
+	least   time.Duration // the shortest of these in the last minute or so
+	leastAt time.Time     // when it was taken
 	way     time.Duration // the shortest time that it took to reach the origin; 0: unknown
 	known   bool          // there was an answer
 	service time.Duration // mean of the services seen, very long ones cut off
@@ -134,14 +139,16 @@ type knowledge struct {
 	dialAfter    time.Time
 }
 
-// dialed takes note of how long a connection took.
-func (k *knowledge) dialed(took time.Duration) {
+// dialed takes note of how long a connection took that is there now.
+func (k *knowledge) dialed(now time.Time, took time.Duration) {
 	k.dialFailures = 0
 	if k.dial == 0 {
-		k.dial, k.least = took, took
+		k.dial = took
 	}
 	k.dial += (took - k.dial) / 8
-	k.least = min(k.least, took)
+	if took <= k.least || now.Sub(k.leastAt) > leastFor {
+		k.least, k.leastAt = took, now
+	}
 }
 
 // dialsCrowd reports whether dials take longer than they need to.
@@ -200,8 +207,8 @@ func (k *knowledge) answered(now time.Time, took, gap time.Duration, found bool)
 	if gap >= took && (k.rtt == 0 || took < k.rtt) {
 		k.rtt = took // it was alone
 	}
-	if k.seen == 0 && k.way > 0 {
-		k.service = max(0, k.rtt-k.way-minPatience) // nothing more is known
+	if k.seen == 0 {
+		k.service = k.guess() // nothing more is known
 	}
 	k.unseen++
 	k.cut -= k.cut / tailMemory
@@ -230,6 +237,15 @@ func (k *knowledge) answered(now time.Time, took, gap time.Duration, found bool)
 	} else {
 		k.usual = max(minUsual, k.usual-time.Duration(step))
 	}
+}
+
+// guess is the service as far as answers to requests alone show it: what they take longer
+// than to reach the origin, if this machine cannot be the reason.
+func (k *knowledge) guess() time.Duration {
+	if k.way == 0 {
+		return 0
+	}
+	return max(0, k.rtt-k.way-minPatience)
 }
 
 // learnService takes note of a service that was seen.
@@ -300,9 +316,14 @@ func (k *knowledge) packed() int {
 }
 
 // orToSee returns depth; or 2 in place of 1, if it is time to see again how long the
-// service is, which one behind another shows.
+// service is, which one behind another shows. If it was seen a few times only, that is
+// soon, unless those alone show it, too.
 func (k *knowledge) orToSee(depth int) int {
-	if depth == 1 && k.unseen >= min(maxUnseen, 8<<min(k.seen, serviceMemory)) {
+	after := maxUnseen
+	if k.guess() == 0 {
+		after = min(maxUnseen, 8<<min(k.seen, serviceMemory))
+	}
+	if depth == 1 && k.unseen >= after {
 		return 2
 	}
 	return depth

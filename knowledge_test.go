@@ -178,7 +178,7 @@ func TestServiceIsWhatAnAnswerTakesLongerThanTheWay(t *testing.T) {
 		if way > 0 {
 			k.reached(way)
 		}
-		k.dialed(time.Millisecond) // to a proxy perhaps
+		k.dialed(now, time.Millisecond) // to a proxy perhaps
 		k.answered(now, 22*time.Millisecond, 22*time.Millisecond, false)
 		require.Equal(t, want, k.service)
 		require.Equal(t, want > 0, k.packed() == 1)

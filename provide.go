@@ -144,7 +144,7 @@ func (p *place) dial(x *exchange, ctx context.Context, r route) {
 	case d.alt != nil:
 		p.switchTo(d)
 	default:
-		p.known.dialed(took)
+		p.known.dialed(now, took)
 		c = p.add(d)
 		if x.waiting && !x.bound {
 			p.forget(x)

@@ -77,10 +77,16 @@ func (p *place) awaitsPartner(x *exchange, c *conn, now time.Time) bool {
 	if !x.waiting || x.pause == 0 {
 		x.pause = p.partnerPause(x)
 	}
-	return c.proof == proofPair && x.out.rescuable && p.known.canPipeline(now) && now.After(p.aloneTill) &&
+	return c.proof == proofPair && x.out.rescuable && p.pairs(now) && now.After(p.aloneTill) &&
 		(p.proven() || p.trial(now) == nil) &&
 		x.gap < x.pause && now.Sub(x.arrived) < x.pause &&
 		(p.shared.first == nil || p.shared.first == x && p.shared.last == x)
+}
+
+// pairs reports whether two requests may go in one write to a connection that is to be
+// proved: not where the second is known to wait too long, as behind slow handlers.
+func (p *place) pairs(now time.Time) bool {
+	return p.known.canPipeline(now) && (p.known.packed() > 1 || p.full())
 }
 
 // partnerPause is how long x, which has begun to wait for a partner or may do so, should
@@ -194,9 +200,9 @@ const (
 	// no more round trips than with net/http.
 	slowConns = 6
 
-	// burstConns is how many it gets at the most, if so many requests come at once while
-	// there is no connection to an origin far away, as to see a pair answered first would take
-	// them two round trips more; or wait while the first answer of all is late, or a pair is.
+	// burstConns is how many it gets at the most, if so many requests come at once to an
+	// origin far away, as to see a pair answered first would take them up to two round trips
+	// more; or wait while the first answer of all is late, or a pair is.
 	burstConns = 64
 
 	// partnerPauses is how many times as long as one has waited for a partner in vain
@@ -245,8 +251,8 @@ func (p *place) needed(now time.Time) int {
 // has shown that the origin can pipeline. Somebody waits. p.mu is held.
 func (p *place) untilProven(sharing int, now time.Time) int {
 	pause, trial := p.known.coldPause(), p.trial(now)
-	if sharing == 0 && p.burst == 0 && p.known.far() && now.Sub(p.shared.first.since) >= minPatience {
-		p.burst = min(p.shared.n, burstConns) // who comes later can wait for these
+	if p.burst == 0 && p.known.far() && now.Sub(p.shared.first.since) >= minPatience {
+		p.burst = min(p.burstOf(sharing), burstConns) // who comes later can wait for these
 	}
 	switch {
 	case trial != nil && trial.oneWrite:
@@ -257,6 +263,18 @@ func (p *place) untilProven(sharing int, now time.Time) int {
 		return 1
 	}
 	return unprovenConns
+}
+
+// burstOf is how many of those who share and wait have come at once: all of them if there is
+// no connection, and otherwise those that came with the first. p.mu is held.
+func (p *place) burstOf(sharing int) (n int) {
+	if sharing == 0 {
+		return p.shared.n
+	}
+	for x := p.shared.first; x != nil && x.since.Sub(p.shared.first.since) < minTick; x = x.behind {
+		n++
+	}
+	return n
 }
 
 // crowded reports whether there are so many requests on a connection that another is

@@ -98,7 +98,7 @@ func TestBurstIsToAnOriginFarAway(t *testing.T) {
 		require.Equal(t, conns, p.untilProven(0, now), way)
 	}
 	k := new(knowledge)
-	k.dialed(time.Millisecond)
+	k.dialed(time.Now(), time.Millisecond)
 	require.False(t, k.far(), "of a dial func that does TLS, too, that is all that is known")
 }
 

@@ -304,3 +304,24 @@ func TestManyAtOnceMeetHandlersThatMayBeFarAway(t *testing.T) {
 		}
 	})
 }
+
+// Connections to slow handlers used to be proved all the same, each by a pair whose second
+// request waited for two handlers: of any twenty requests at once one took twice the time.
+func TestSlowHandlersGetNoPairs(t *testing.T) {
+	const handles = 20 * time.Millisecond
+	handler := func(http.ResponseWriter, *http.Request) { time.Sleep(handles) }
+	serve(t, handler, func(tr *httppipe.Transport, fetch func(context.Context, string, string) error) {
+		tr.MaxIdleConnsPerHost = 100
+		require.NoError(t, fetch(context.Background(), http.MethodGet, "/"))
+		for i := range 10 {
+			began := time.Now()
+			var callers sync.WaitGroup
+			for range 20 {
+				callers.Go(func() { require.NoError(t, fetch(context.Background(), http.MethodGet, "/")) })
+			}
+			callers.Wait()
+			const rtt = 2 * time.Millisecond
+			require.LessOrEqual(t, time.Since(began), handles+2*rtt, i)
+		}
+	})
+}

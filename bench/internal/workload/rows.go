@@ -216,7 +216,8 @@ func uploadRows() []Workload {
 }
 
 // slowRows have one slow request in a hundred, which on a pipelined connection
-// is in the way of what is sent behind it.
+// is in the way of what is sent behind it; or none but slow ones, so that there is
+// nothing to pipeline.
 func slowRows() []Workload {
 	paced := row("slow/paced", "1 % of the answers take 100 ms, 2000 requests/s by a schedule, at most 8 connections", 64, mixers)
 	paced.Options.Rate = 2000
@@ -230,7 +231,10 @@ func slowRows() []Workload {
 		// for long: one second is unlike the next.
 		w.Options.WarmUp, w.Options.Duration = 500*time.Millisecond, 4*time.Second
 	}
-	return ws
+	all := row("slow/all", "every answer takes 50 ms, 1000 callers", 1000, []string{"nethttp", "fasthttp", "httppipe"})
+	all.Options.Path = "/slow/50"
+	all.Options.WarmUp = time.Second // until they are open
+	return append(ws, all)
 }
 
 func memoryRows() []Workload {
