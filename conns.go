@@ -1,27 +1,33 @@
 package httppipe
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // A connSet holds the connections of a place: first those that carry something, then
 // the idle ones, that used last first. So who looks for one to join does not go through
 // all that are kept for later. The zero value is empty.
 type connSet struct {
 	all    []*conn
-	busy   int // how many of them carry something
-	proven int // how many have passed all steps
-	looked int // where the next look begins
+	busy   int       // how many of them carry something
+	proven int       // how many have passed all steps
+	looked int       // where the next look at some begins
+	full   time.Time // when all were looked at last
 }
 
-// maxLook is how many of those that carry something are looked at for one to join: the
-// best of so many is hardly worse than the best of all.
+// maxLook is how many of those that carry something are looked at for one to join, if there
+// are more, and all were looked at a moment ago.
 const maxLook = 64
 
 // carrying returns those that carry something. The slice is valid until the next change.
 func (s *connSet) carrying() []*conn { return s.all[:s.busy] }
 
-// look returns those that carry something, or maxLook of them, others each time.
-func (s *connSet) look() []*conn {
-	if s.busy <= maxLook {
+// look returns those that carry something, or maxLook of them, others each time, if it has
+// returned all less than minTick ago.
+func (s *connSet) look(now time.Time) []*conn {
+	if since := now.Sub(s.full); s.busy <= maxLook || since == 0 || since >= minTick {
+		s.full = now
 		return s.carrying()
 	}
 	from := min(s.looked, s.busy-maxLook)

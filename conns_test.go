@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -55,8 +56,8 @@ func TestConnSet(t *testing.T) {
 	}
 }
 
-// A look is at all of a few connections in their order, and at a part of very many: at
-// each of them in turn.
+// A look is at all of a few connections in their order, and at a part of very many, if one
+// was at all a moment ago: at each of them in turn.
 func TestConnSetLook(t *testing.T) {
 	for _, n := range []int{0, 1, maxLook, maxLook + 1, 3*maxLook - 1, 3 * maxLook, 1000} {
 		var s connSet
@@ -66,14 +67,19 @@ func TestConnSetLook(t *testing.T) {
 			s.took(c)
 		}
 		s.add(new(conn)) // idle
+		now := time.Now()
+		for range 2 {
+			require.True(t, slices.Equal(s.carrying(), s.look(now)))
+		}
+		now = now.Add(minTick - 1)
 		if n <= maxLook {
-			require.True(t, slices.Equal(s.carrying(), s.look()))
+			require.True(t, slices.Equal(s.carrying(), s.look(now)))
 			continue
 		}
 		for range 3 {
 			seen := make(map[*conn]bool)
 			for range (n + maxLook - 1) / maxLook {
-				looked := s.look()
+				looked := s.look(now)
 				require.Len(t, looked, maxLook)
 				for _, c := range looked {
 					seen[c] = true
@@ -84,5 +90,6 @@ func TestConnSetLook(t *testing.T) {
 			}
 			require.Len(t, seen, n)
 		}
+		require.Len(t, s.look(now.Add(1)), n)
 	}
 }

@@ -21,7 +21,7 @@ func (d *lookedAt) Usable() bool { *d.n++; return true }
 func crowd(n int, now time.Time) (p *place, get func() *exchange, looks *int) {
 	r := &route{addr: "o"}
 	p = newTestPlace(&Transport{MaxConnsPerHost: n})
-	p.known.known = true
+	p.known.known, p.known.usual = true, 10*time.Millisecond
 	get = func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: r, arrived: now} }
 	looks = new(int)
 	for range n {
@@ -38,6 +38,10 @@ func TestVeryManyConnectionsAreNotAllLookedAt(t *testing.T) {
 	now := time.Now()
 	p, get, looks := crowd(1000, now)
 	require.Nil(t, p.choose(get(), now))
+	require.GreaterOrEqual(t, *looks, 1000)
+	*looks = 0
+	now = now.Add(minTick / 2)
+	require.Nil(t, p.choose(get(), now))
 	require.Positive(t, *looks)
 	require.LessOrEqual(t, *looks, 2*maxLook)
 
@@ -47,6 +51,47 @@ func TestVeryManyConnectionsAreNotAllLookedAt(t *testing.T) {
 	p.known.unseen = 0
 	require.Nil(t, p.choose(get(), now))
 	require.Zero(t, *looks)
+}
+
+// Where hardly any of very many connections could be joined, one that had got room stayed
+// as it was until it happened to be looked at again.
+func TestOneOfVeryManyThatGetsRoomIsJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		p, get, _ := crowd(1000, now)
+		p.t.MaxPipelineDepth = 2
+		c := p.conns.all[900]
+		c.turn, c.line[0].assigned = now, now
+		second := get()
+		p.assign(second, c, now)
+		waits := get()
+		require.Nil(t, p.ask(waits, now))
+		now = now.Add(minTick / 2)
+		p.leave(c, 1, now)
+		require.Same(t, c, waits.conn)
+		p.timer.Stop()
+	})
+}
+
+// A request that is sent again comes before those who wait, and need not wait for what they
+// do.
+func TestWhoComesToTheFrontOfQueueLooksForPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		p, get, _ := crowd(2, now)
+		c := p.conns.all[0]
+		c.turn, c.line[0].assigned = now, now
+		for range 2 {
+			x := get()
+			x.route = &route{addr: "another, through the same proxy"}
+			require.Nil(t, p.ask(x, now))
+		}
+		x := get()
+		x.arrived = now.Add(-time.Second)
+		p.ask(x, now)
+		require.Same(t, c, x.conn)
+		p.timer.Stop()
+	})
 }
 
 // Whoever came to a queue had it looked for a place for the first in it, where nothing had
@@ -84,15 +129,26 @@ func TestTimerOfVeryManyConnectionsIsNotSetByEachRequest(t *testing.T) {
 	})
 }
 
-func TestFewDialsAtOnceWhileTheyTakeLong(t *testing.T) {
-	p := newTestPlace(new(Transport))
-	p.shared.n = 1000
-	for took, crowded := range map[time.Duration]bool{21 * time.Millisecond: false, 22 * time.Millisecond: true} {
-		p.known.dial, p.known.least = took, 10*time.Millisecond
+// Dials take long where this process has more to do than it can. To begin one for each who
+// waits gave it still more to do.
+func TestFewDialsAtOnceInBusyProcess(t *testing.T) {
+	for _, test := range []struct {
+		dial, lag time.Duration
+		crowded   bool
+	}{
+		{22 * time.Millisecond, minUsual, true},
+		{22 * time.Millisecond, minUsual - 1, false}, // it is the way that is long
+		{21 * time.Millisecond, minUsual, false},
+	} {
+		p := newTestPlace(new(Transport))
+		p.shared.n = 1000
+		p.known.dial, p.known.least, p.known.lag = test.dial, 10*time.Millisecond, test.lag
 		p.dialing, p.hanging = crowdedDials+2, 3
 		require.True(t, p.canDial(), "those that hang do not count")
 		p.hanging = 2
-		require.Equal(t, !crowded, p.canDial())
+		require.Equal(t, !test.crowded, p.canDial())
+		p.alone.n = 1
+		require.True(t, p.canDial(), "it cannot share")
 	}
 }
 
@@ -100,7 +156,7 @@ func TestFewDialsAtOnceWhileTheyTakeLong(t *testing.T) {
 // for a crowd for ever.
 func TestDialsThatBecameLongerCrowdForAMinute(t *testing.T) {
 	now := time.Now()
-	var k knowledge
+	k := knowledge{lag: minUsual}
 	k.dialed(now, time.Millisecond)
 	require.False(t, k.dialsCrowd())
 	for range 100 {

@@ -151,8 +151,9 @@ func (k *knowledge) dialed(now time.Time, took time.Duration) {
 	}
 }
 
-// dialsCrowd reports whether dials take longer than they need to.
-func (k *knowledge) dialsCrowd() bool { return k.dial > 2*k.least+minTick }
+// dialsCrowd reports whether dials take longer than they need to because this process has
+// more to do than it can.
+func (k *knowledge) dialsCrowd() bool { return k.lag >= minUsual && k.dial > 2*k.least+minTick }
 
 // reached takes note of how long it took until octets could be sent to the origin, before
 // any TLS: a round trip, if it was not this process that took longer.
@@ -224,7 +225,7 @@ func (k *knowledge) answered(now time.Time, took, gap time.Duration, found bool)
 	case gap > took-k.rtt:
 	case !found:
 		k.learnService(gap)
-	case k.seen > 0:
+	case k.seen > 0 || k.service > 0:
 		k.learnService(min(gap, k.service)) // it took no longer than that
 	}
 	k.learnTail(now, served, found)

@@ -182,8 +182,16 @@ func TestServiceIsWhatAnAnswerTakesLongerThanTheWay(t *testing.T) {
 		k.answered(now, 22*time.Millisecond, 22*time.Millisecond, false)
 		require.Equal(t, want, k.service)
 		require.Equal(t, want > 0, k.packed() == 1)
+		for _, found := range []bool{true, false} {
+			k := k
+			k.answered(now, 23*time.Millisecond, time.Millisecond, found)
+			if found && want == 0 {
+				require.Zero(t, k.service)
+			} else {
+				require.Equal(t, time.Millisecond, k.service, "it was seen")
+			}
+		}
 		k.answered(now, 23*time.Millisecond, time.Millisecond, false)
-		require.Equal(t, time.Millisecond, k.service, "it was seen")
 		k.answered(now, 22*time.Millisecond, 22*time.Millisecond, false)
 		require.Equal(t, time.Millisecond, k.service)
 	}

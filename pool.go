@@ -55,6 +55,7 @@ type place struct {
 	inFlight  int           // exchanges on these
 	tried     *conn         // see trial
 	barrier   *conn         // kept free for an exclusive request
+	freed     *conn         // has just got room, while others are looked at for those who wait
 	aloneTill time.Time     // see learnAlone
 	alts      []altConn     // connections of other protocols
 	shared    exchangeQueue // waiting for a connection, or a place in one
@@ -232,7 +233,7 @@ func (p *place) ask(x *exchange, now time.Time) *conn {
 	}
 	x.waiting, x.since = true, now
 	queue.push(x)
-	if queue.n > 2 {
+	if queue.n > 2 && queue.first != x {
 		p.dialMore(now) // those before it wait for what they did
 	} else {
 		p.dispatch(now) // the first may have waited for a second
@@ -427,7 +428,9 @@ func (p *place) leave(c *conn, i int, now time.Time) {
 		}
 	}
 	if p.shared.first != nil || p.alone.first != nil {
+		p.freed = c
 		p.dispatch(now)
+		p.freed = nil
 	} else if p.ticking && p.tickAt.After(p.lateFrom(c, now)) {
 		p.tick(now) // that look was put off because of a head that may be gone
 	}

@@ -44,7 +44,7 @@ func (p *place) dialMore(now time.Time) {
 func (p *place) canDial() bool {
 	limit := p.t.MaxConnsPerHost
 	return p.dialing < p.alone.n+max(1, p.shared.n) && (limit <= 0 || p.total() < limit) &&
-		!(p.known.dialsCrowd() && p.dialing-p.hanging >= crowdedDials)
+		!(p.known.dialsCrowd() && p.dialing-p.hanging >= p.alone.n+crowdedDials)
 }
 
 // makeRoom closes an idle connection for who waits for a fresh one, when there can
@@ -98,9 +98,8 @@ func (p *place) dialsFor() *exchange {
 	return x
 }
 
-// crowdedDials is how many dials are under way at the most while they take longer than they
-// need to. What they wait for is this process, or one host: more of them make it slower,
-// and so few keep it busy.
+// crowdedDials is how many dials are under way at the most for those who share while this
+// process has no time for them: more would make all slower, and so few keep it busy.
 const crowdedDials = 16
 
 // dialPatience is how long a dial may take until others are begun beside it for those who

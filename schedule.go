@@ -25,7 +25,8 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 		most = p.known.filled(loses)
 		packed = min(packed, most) // there may be no elsewhere for who waits behind a late answer
 	}
-	c := p.chooseShared(x, packed, p.known.doublings() > 0, now)
+	some := p.conns.look(now)
+	c := p.chooseShared(some, x, packed, p.known.doublings() > 0, now)
 	x.crowded = c != nil && c.inFlight >= p.known.packedIf(p.known.doublings()-1) || c == nil && p.conns.busy > 0
 	if c != nil {
 		return c
@@ -36,18 +37,21 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 		}
 		return c
 	}
-	return p.chooseShared(x, most, false, now)
+	return p.chooseShared(some, x, most, false, now)
 }
 
 // chooseShared returns the connection with the least in flight that x can join, if that
 // is less than depth; or that with the most, so that others become idle: where requests
-// may wait for longer than minQueue, to have fewer connections. It looks at a few if there
-// are very many.
-func (p *place) chooseShared(x *exchange, depth int, fullest bool, now time.Time) (best *conn) {
+// may wait for longer than minQueue, to have fewer connections. It is one of some, or the
+// one that has just got room.
+func (p *place) chooseShared(some []*conn, x *exchange, depth int, fullest bool, now time.Time) (best *conn) {
 	if depth <= 1 {
 		return nil // all of them carry something
 	}
-	for _, c := range p.conns.look() {
+	if c := p.freed; c != nil && c.inFlight > 0 && c.inFlight < depth && p.canJoin(c, x, now) {
+		best = c
+	}
+	for _, c := range some {
 		better := best == nil || fullest && c.inFlight > best.inFlight || !fullest && c.inFlight < best.inFlight
 		if better && c.inFlight < depth && p.canJoin(c, x, now) {
 			best = c
@@ -181,7 +185,8 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 
 // canPair reports whether x, the first in its queue, can be sent in one write with the next.
 func (x *exchange) canPair() bool {
-	return x.out.rescuable && x.behind != nil && x.behind.out.rescuable
+	second := x.behind
+	return second != nil && x.out.rescuable && second.out.rescuable && second.route.addr == x.route.addr
 }
 
 // full reports whether there can be no more connections.

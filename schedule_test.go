@@ -189,3 +189,23 @@ func TestBarrierIsOneConnection(t *testing.T) {
 	p.bar()
 	require.Nil(t, p.barrier)
 }
+
+func TestPairIsOfTwoThatMayBeSentAgainToOneOrigin(t *testing.T) {
+	one, other := &route{addr: "one"}, &route{addr: "other"}
+	get := func(rescuable bool, r *route) *exchange {
+		return &exchange{out: &outgoing{rescuable: rescuable}, route: r}
+	}
+	require.False(t, get(true, one).canPair())
+	for _, test := range []struct {
+		first, second *exchange
+		want          bool
+	}{
+		{get(true, one), get(true, one), true},
+		{get(true, one), get(true, other), false},
+		{get(true, one), get(false, one), false},
+		{get(false, one), get(true, one), false},
+	} {
+		test.first.behind = test.second
+		require.Equal(t, test.want, test.first.canPair())
+	}
+}

@@ -30,6 +30,10 @@ type rawLink struct {
 // came: less says little about how busy this process is.
 const longWait = time.Millisecond
 
+// longAgo is how long octets have been there at the least that this process was too busy to
+// read: one tick of Linux' clock, usually.
+const longAgo = 4 * time.Millisecond
+
 // rawConn is what *net.TCPConn and *net.UnixConn have in common.
 type rawConn interface {
 	net.Conn
@@ -75,7 +79,7 @@ func newRawLink(nc net.Conn) link {
 		read, write = like.ReadNow, like.WriteNow
 	}
 	l := &rawLink{nc: rc, control: sys.Control}
-	if lastArrival != nil && isSocket(nc) {
+	if _, tcp := nc.(*net.TCPConn); tcp && lastArrival != nil {
 		l.look = func(fd uintptr) { l.ago = lastArrival(fd) }
 	}
 	l.rd.init(sys.Control, sys.Read, read, rc.SetReadDeadline)
@@ -121,7 +125,7 @@ func (l *rawLink) wereThere() bool {
 	if l.ago = 0; l.look != nil {
 		l.control(l.look)
 	}
-	return l.ago > 0
+	return l.ago >= longAgo
 }
 
 func (l *rawLink) write(out []byte, block bool, m *moved) {
