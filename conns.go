@@ -13,7 +13,7 @@ type connSet struct {
 	busy   int       // how many of them carry something
 	proven int       // how many have passed all steps
 	looked int       // where the next look at some begins
-	full   time.Time // when all were looked at last
+	full   time.Time // when the last look at all began
 }
 
 // maxLook is how many of those that carry something are looked at for one to join, if there

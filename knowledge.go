@@ -316,6 +316,12 @@ func (k *knowledge) packed() int {
 	return min(k.orToSee(k.packedIf(k.doublings())), spared(k.cut))
 }
 
+// usuallyPacked is packed, but for the one that is to show how long the service is: whether
+// others go elsewhere has nothing to do with it.
+func (k *knowledge) usuallyPacked() int {
+	return min(k.packedIf(k.doublings()), spared(k.cut))
+}
+
 // orToSee returns depth; or 2 in place of 1, if it is time to see again how long the
 // service is, which one behind another shows. If it was seen a few times only, that is
 // soon, unless those alone show it, too.

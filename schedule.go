@@ -25,7 +25,10 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 		most = p.known.filled(loses)
 		packed = min(packed, most) // there may be no elsewhere for who waits behind a late answer
 	}
-	some := p.conns.look(now)
+	var some []*conn
+	if max(packed, most) > 1 {
+		some = p.conns.look(now)
+	}
 	c := p.chooseShared(some, x, packed, p.known.doublings() > 0, now)
 	x.crowded = c != nil && c.inFlight >= p.known.packedIf(p.known.doublings()-1) || c == nil && p.conns.busy > 0
 	if c != nil {
@@ -218,7 +221,7 @@ const (
 // needed is how many dials should be under way for those who wait, and so that fewer
 // are crowded. p.mu is held.
 func (p *place) needed(now time.Time) int {
-	packed := min(p.t.depth(), p.known.packed(), firstDepth)
+	packed := min(p.t.depth(), p.known.usuallyPacked(), firstDepth)
 	alone, shared := p.alone.n, p.shared.n
 	switch {
 	case p.chooseIdle(false, false) != nil:
@@ -238,7 +241,7 @@ func (p *place) needed(now time.Time) int {
 		double = sharing // that this goes on can only be guessed
 	}
 	switch {
-	case p.bindsLate(now):
+	case p.bindsLate(packed, now):
 		return alone
 	case packed == 1 && p.known.known:
 		return alone + shared // as net/http
@@ -291,8 +294,8 @@ func (p *place) crowded(packed int, now time.Time) bool {
 
 // bindsLate reports whether there is a connection with room for those who wait, who
 // only wait to see whether its head is late.
-func (p *place) bindsLate(now time.Time) bool {
-	x, packed := p.shared.first, p.known.packed()
+func (p *place) bindsLate(packed int, now time.Time) bool {
+	x := p.shared.first
 	return x != nil && packed > 1 && slices.ContainsFunc(p.conns.carrying(), func(c *conn) bool {
 		return c.inFlight < packed && !p.late(c, now) && p.hasPlace(c, x, now)
 	})
