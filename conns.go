@@ -24,7 +24,8 @@ const maxLook = 64
 func (s *connSet) carrying() []*conn { return s.all[:s.busy] }
 
 // look returns those that carry something, or maxLook of them, others each time, if it has
-// returned all less than minTick ago.
+// returned all less than minTick ago: but not in this moment, as for those who are served
+// in one go.
 func (s *connSet) look(now time.Time) []*conn {
 	if since := now.Sub(s.full); s.busy <= maxLook || since == 0 || since >= minTick {
 		s.full = now

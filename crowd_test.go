@@ -1,5 +1,7 @@
 package httppipe
 
+// What very many connections, or very many who wait for one, cost those who ask.
+
 import (
 	"testing"
 	"testing/synctest"

@@ -313,14 +313,12 @@ func (k *knowledge) queue(doubled int) time.Duration {
 // packed is how many requests may be in flight on a connection while there could
 // be more.
 func (k *knowledge) packed() int {
-	return min(k.orToSee(k.packedIf(k.doublings())), spared(k.cut))
+	return min(k.orToSee(k.usuallyPacked()), spared(k.cut))
 }
 
 // usuallyPacked is packed, but for the one that is to show how long the service is: whether
 // others go elsewhere has nothing to do with it.
-func (k *knowledge) usuallyPacked() int {
-	return min(k.packedIf(k.doublings()), spared(k.cut))
-}
+func (k *knowledge) usuallyPacked() int { return k.packedIf(k.doublings()) }
 
 // orToSee returns depth; or 2 in place of 1, if it is time to see again how long the
 // service is, which one behind another shows. If it was seen a few times only, that is

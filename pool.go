@@ -344,8 +344,7 @@ func (p *place) serve(q *exchangeQueue, now time.Time) bool {
 // submitted both. p.mu is held.
 func (p *place) pairUp(x *exchange, c *conn, now time.Time) {
 	second := p.shared.first
-	if second == nil || second.route.addr != c.origin || !p.pairs(now) || p.trial(now) != nil ||
-		!x.out.rescuable || !second.out.rescuable {
+	if !x.pairsWith(second) || !p.pairs(now) || p.trial(now) != nil {
 		p.learnAlone(x, now)
 		return
 	}

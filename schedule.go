@@ -168,10 +168,10 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 		return 1 // to see the pair through
 	case c.proof == proofPair:
 		// Only a pair in one write proves anything, but nobody waits long for that, unless
-		// the next connection that is free will have one. Who has not been submitted may
+		// the next in the queue could be the second of one. Who has not been submitted may
 		// still bring another along.
 		if !x.waiting || c.inFlight == 1 && !c.line[0].inPipe.Load() || now.Sub(x.since) < p.known.pairPause() || p.trial(now) != nil ||
-			!p.proven() && x.canPair() {
+			!p.proven() && x.pairsWith(x.behind) {
 			return 1
 		}
 		return min(depth, 2)
@@ -186,9 +186,9 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 	return depth
 }
 
-// canPair reports whether x, the first in its queue, can be sent in one write with the next.
-func (x *exchange) canPair() bool {
-	second := x.behind
+// pairsWith reports whether x and second, if there is one, can prove a connection in one
+// write: both may be sent again, and go to the same origin.
+func (x *exchange) pairsWith(second *exchange) bool {
 	return second != nil && x.out.rescuable && second.out.rescuable && second.route.addr == x.route.addr
 }
 

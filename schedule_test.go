@@ -195,7 +195,7 @@ func TestPairIsOfTwoThatMayBeSentAgainToOneOrigin(t *testing.T) {
 	get := func(rescuable bool, r *route) *exchange {
 		return &exchange{out: &outgoing{rescuable: rescuable}, route: r}
 	}
-	require.False(t, get(true, one).canPair())
+	require.False(t, get(true, one).pairsWith(nil))
 	for _, test := range []struct {
 		first, second *exchange
 		want          bool
@@ -205,7 +205,6 @@ func TestPairIsOfTwoThatMayBeSentAgainToOneOrigin(t *testing.T) {
 		{get(true, one), get(false, one), false},
 		{get(false, one), get(true, one), false},
 	} {
-		test.first.behind = test.second
-		require.Equal(t, test.want, test.first.canPair())
+		require.Equal(t, test.want, test.first.pairsWith(test.second))
 	}
 }
