@@ -92,6 +92,8 @@ func (r *rig) close() {
 	r.Close()
 	for _, j := range r.jobs {
 		<-j.done
+		// Whoever noticed tells of it, which may be another than who closed.
+		r.eventually(func() bool { return r.timesLeft(j) > 0 }, "it has left")
 		require.Equal(r.t, 1, r.timesLeft(j), "how often %s has left", j.Request.Target)
 		if j.body != nil {
 			require.Equal(r.t, 1, j.body.timesClosed(), "how often the body of %s was closed", j.Request.Target)

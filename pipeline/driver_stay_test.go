@@ -100,7 +100,7 @@ func TestContentInSeveralPiecesIsReadWhileItIsMoved(t *testing.T) {
 // Where there is not enough memory, those who stay wait as long as the content gets
 // on, and not for ever.
 func TestCallsThatStayWaitForMemory(t *testing.T) {
-	const size = 200_000
+	const size, step = 400_000, 20_000
 	for _, reads := range []bool{true, false} {
 		t.Run(fmt.Sprint(reads), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -118,10 +118,10 @@ func TestCallsThatStayWaitForMemory(t *testing.T) {
 					r.wantEnded()
 					return
 				}
-				for n := 0; n < size; n += size / 10 {
+				for n := 0; n+step+maxInMemory < size; n += step {
 					time.Sleep(stayWait - 3*stayTick)
 					bound.wantPending()
-					_, err := a.Read(make([]byte, size/10))
+					_, err := a.Read(make([]byte, step))
 					require.NoError(t, err)
 				}
 				a.Close()

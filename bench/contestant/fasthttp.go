@@ -12,10 +12,10 @@ import (
 )
 
 func init() {
-	register("fasthttp", func(cfg Config) (Contestant, error) { return &fast{hostClient(cfg), cfg}, nil })
+	register("fasthttp", func(cfg Config) (Contestant, error) { return &fast{patient{hostClient(cfg)}, cfg}, nil })
 	register("fasthttp-pipe", func(cfg Config) (Contestant, error) { return &fast{pipelineClient(cfg), cfg}, nil })
 	register("fasthttp-rt", func(cfg Config) (Contestant, error) {
-		return roundTripper(&fastTransport{hostClient(cfg)}, cfg), nil
+		return roundTripper(&fastTransport{patient{hostClient(cfg)}}, cfg), nil
 	})
 	register("fasthttp-pipe-rt", func(cfg Config) (Contestant, error) {
 		return roundTripper(&fastTransport{pipelineClient(cfg)}, cfg), nil
@@ -38,11 +38,25 @@ func hostClient(cfg Config) *fasthttp.HostClient {
 		TLSConfig:           cfg.tlsConfig(),
 		Dial:                cfg.dialFast,
 		MaxConns:            conns,
-		MaxConnWaitTimeout:  30 * time.Second, // rather than to fail the callers in excess
+		MaxConnWaitTimeout:  time.Second, // see patient
 		MaxIdleConnDuration: time.Minute,
 		ReadBufferSize:      16 << 10,
 		WriteBufferSize:     16 << 10,
 	}
+}
+
+// patient waits for a free connection rather than to fail the callers in excess. One
+// long MaxConnWaitTimeout would not do: in fasthttp 1.73.0, who begins to wait in the
+// instant in which the last connection is given back is not told of it.
+type patient struct{ *fasthttp.HostClient }
+
+func (p patient) Do(req *fasthttp.Request, resp *fasthttp.Response) error {
+	for range 30 {
+		if err := p.HostClient.Do(req, resp); err != fasthttp.ErrNoFreeConns {
+			return err
+		}
+	}
+	return fasthttp.ErrNoFreeConns
 }
 
 func pipelineClient(cfg Config) *fasthttp.PipelineClient {
