@@ -242,11 +242,12 @@ func TestHTTP2DeadConnectionIsReplaced(t *testing.T) {
 	require.Equal(t, first.alt, tr.alts.get(key))
 
 	ended := make(chan struct{})
-	first.alt.watch(sync.OnceFunc(func() {
+	end := sync.OnceFunc(func() { close(ended) })
+	first.alt.watch(func() { // it is told of other things, too
 		if first.alt.ended() {
-			close(ended)
+			end()
 		}
-	}))
+	})
 	s.CloseClientConnections()
 	<-ended
 	require.False(t, first.alt.usable())

@@ -177,6 +177,8 @@ func (d *Driver) sendContent(block bool) bool {
 		return false
 	}
 	switch done, err := c.sendSource(src); {
+	case err != nil && d.isGivenUp(call):
+		return true // there was no more of it to send
 	case errors.Is(err, ErrConnectionClosed):
 		d.failSend(err)
 		return false
@@ -186,6 +188,15 @@ func (d *Driver) sendContent(block bool) bool {
 		d.endUpload(call)
 	}
 	return true // something is kept back, or calls have waited: they are next
+}
+
+// isGivenUp reports whether the rest of call's content is not to be sent any more,
+// although the connection goes on.
+func (d *Driver) isGivenUp(call *Call) bool {
+	c := &d.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return d.stopped && call.upload == nil && c.sendErr == nil && !c.closed
 }
 
 // endUpload says that call's content is serialised in full, and lets those follow

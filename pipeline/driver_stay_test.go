@@ -238,6 +238,31 @@ func TestCallsThatStayAreSentInFull(t *testing.T) {
 	})
 }
 
+// A body that yields more after its call was sent elsewhere used to end the connection, and
+// with it a call that stays: as if nothing of it had been sent, although it was about to be.
+func TestCallsThatStayAreSentThoughAnUploadBehindThemEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, pipetest.Net(memnet.Buffer(4<<10)))
+		r.origin.Conn(0).PauseReading()
+		a := r.get("/" + strings.Repeat("a", 8<<10))
+		synctest.Wait() // it is being written
+		bound := r.put("/bound", "x", repeat(RepeatNever))
+		body, content := io.Pipe()
+		late := r.put("/late", "", chunkedBody, withBody(body))
+		synctest.Wait()
+		r.origin.Send(fmt.Sprintf(lengthHead, 100_000))
+		a.wantHead(200)
+		late.wantFailure(ErrStalled)
+		content.Close()
+		bound.wantPending()
+		r.origin.Conn(0).ResumeReading()
+		require.Equal(t, "/bound", r.origin.Requests()[1].Target)
+		r.origin.Send(strings.Repeat("x", 100_000) + answerWith("bound"))
+		bound.wantContent("bound")
+		require.NoError(t, a.Close())
+	})
+}
+
 // A request that stays, and cannot be sent in full, is not waited for in vain.
 func TestCallsThatStayFailWithTheWrite(t *testing.T) {
 	bubble(t, func(t *testing.T) {
