@@ -324,6 +324,32 @@ func TestManyAtOnceAfterOneTakeTwoRoundTrips(t *testing.T) {
 	}
 }
 
+// Those who waited for a pair to be answered, behind handlers that are neither quick nor
+// slow, had the few connections that there were, each with many of them: for up to six
+// round trips.
+func TestThoseWhoFindNoRoomBehindAPairHaveConnections(t *testing.T) {
+	const rtt, service = 50 * time.Millisecond, 10 * time.Millisecond
+	slow := func(x *pipetest.Exchange) pipetest.Answer {
+		a := pipetest.AnswerContent(x)
+		a.Delay = service
+		return a
+	}
+	inWorldOver(t, &pipetest.Server{Handler: slow}, []memnet.Option{memnet.Latency(rtt / 2)}, func(w *world) {
+		var callers sync.WaitGroup
+		for range 60 {
+			callers.Go(func() {
+				began := time.Now()
+				_, err := w.get(context.Background(), "/")
+				require.NoError(w.t, err)
+				require.LessOrEqual(w.t, time.Since(began), 4*rtt+2*service)
+			})
+			time.Sleep(time.Millisecond)
+		}
+		callers.Wait()
+		require.LessOrEqual(t, w.net.Dials(), 60)
+	})
+}
+
 // Those who come one after the other have no connection each.
 func TestFewConnectionsForThoseWhoComeAfterEachOther(t *testing.T) {
 	inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(25 * time.Millisecond)}, func(w *world) {

@@ -62,7 +62,6 @@ type place struct {
 	alone     exchangeQueue // waiting for a connection of their own
 	dialing   int
 	hanging   int // of these, those that have exceeded dialPatience
-	burst     int // connections that these are to make at the least: see burstConns
 	known     knowledge
 	asked     time.Time   // when somebody asked last for a place on a connection
 	timer     *time.Timer // looks again when a head becomes overdue

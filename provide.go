@@ -35,9 +35,6 @@ func (p *place) dialMore(now time.Time) {
 			go p.dial(x, x.dialContext(), *x.route)
 		}
 	}
-	if p.dialing == 0 {
-		p.burst = 0
-	}
 }
 
 // canDial reports whether another dial may be begun, if it is needed. p.mu is held.

@@ -248,7 +248,7 @@ func (p *place) needed(now time.Time) int {
 	case p.trialIsLate(now), late > 0 && !p.known.known:
 		return alone + min(shared, max(double, burstConns-sharing)) // all may take as long
 	case !p.proven():
-		return alone + min(shared, max(double, p.untilProven(sharing, now)-sharing))
+		return alone + min(shared, max(double, p.untilProven(sharing, packed, now)-sharing))
 	case double > 0:
 		return alone + min(shared, double)
 	}
@@ -257,29 +257,33 @@ func (p *place) needed(now time.Time) int {
 
 // untilProven is how many connections those who share should have while none of them
 // has shown that the origin can pipeline. Somebody waits. p.mu is held.
-func (p *place) untilProven(sharing int, now time.Time) int {
-	pause, trial := p.known.coldPause(), p.trial(now)
-	if p.burst == 0 && p.known.far() && now.Sub(p.shared.first.since) >= minPatience {
-		p.burst = min(p.burstOf(sharing), burstConns) // who comes later can wait for these
+func (p *place) untilProven(sharing, packed int, now time.Time) int {
+	pause, trial, waited := p.known.coldPause(), p.trial(now), now.Sub(p.shared.first.since)
+	slow := sharing == 0 && p.known.rtt >= pause
+	burst := 0
+	if p.known.far() && (waited >= minPatience || slow) {
+		burst = p.burst() // each of those there are carries one of them next
 	}
 	switch {
 	case trial != nil && trial.oneWrite:
-		return 0 // its answers come before that to a request on another connection
-	case now.Sub(p.shared.first.since) >= pause, sharing == 0 && p.known.rtt >= pause:
-		return max(slowConns, p.burst)
+		// Its answers come before that to a request on another connection, and are followed
+		// by as many as find room.
+		if p.known.far() {
+			return max(0, min(p.shared.n, burstConns)-packed)
+		}
+		return 0
+	case waited >= pause, slow:
+		return max(slowConns, burst)
 	case sharing == 0:
-		return 1
+		return max(1, burst)
 	}
-	return unprovenConns
+	return max(unprovenConns, burst)
 }
 
-// burstOf is how many of those who share and wait have come at once: all of them if there is
-// no connection, and otherwise those that came with the first. p.mu is held.
-func (p *place) burstOf(sharing int) (n int) {
-	if sharing == 0 {
-		return p.shared.n
-	}
-	for x := p.shared.first; x != nil && x.since.Sub(p.shared.first.since) < minTick; x = x.behind {
+// burst is how many of those who share and wait have come with the first, or burstConns if
+// they are more.
+func (p *place) burst() (n int) {
+	for x := p.shared.first; x != nil && n < burstConns && x.since.Sub(p.shared.first.since) <= minPatience; x = x.behind {
 		n++
 	}
 	return n

@@ -95,7 +95,7 @@ func TestBurstIsToAnOriginFarAway(t *testing.T) {
 		for range 40 {
 			p.shared.push(&exchange{since: now.Add(-minPatience)})
 		}
-		require.Equal(t, conns, p.untilProven(0, now), way)
+		require.Equal(t, conns, p.untilProven(0, 64, now), way)
 	}
 	k := new(knowledge)
 	k.dialed(time.Now(), time.Millisecond)
@@ -115,7 +115,7 @@ func TestTrialInTwoWritesKeepsNobodyWaiting(t *testing.T) {
 		}
 		c.oneWrite = oneWrite
 		p.shared.push(&exchange{since: now.Add(-p.known.coldPause())})
-		require.Equal(t, map[bool]int{false: slowConns, true: 0}[oneWrite], p.untilProven(1, now))
+		require.Equal(t, map[bool]int{false: slowConns, true: 0}[oneWrite], p.untilProven(1, 64, now))
 	}
 }
 
