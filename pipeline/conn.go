@@ -156,6 +156,13 @@ func (c *Conn) failSend(err error) error {
 	return c.sendErr
 }
 
+// hasFailedToSend reports whether writing has failed.
+func (c *Conn) hasFailedToSend() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sendErr != nil
+}
+
 // failed says why the Conn is unusable, if it is.
 func (c *Conn) failed() error {
 	c.mu.Lock()

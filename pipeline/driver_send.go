@@ -1,9 +1,6 @@
 package pipeline
 
-import (
-	"errors"
-	"io"
-)
+import "io"
 
 // The sending half of a Driver. A caller that submits serialises its request
 // behind what is there already. If nobody owns the sending half it takes it, and
@@ -177,9 +174,7 @@ func (d *Driver) sendContent(block bool) bool {
 		return false
 	}
 	switch done, err := c.sendSource(src); {
-	case err != nil && d.isGivenUp(call):
-		return true // there was no more of it to send
-	case errors.Is(err, ErrConnectionClosed):
+	case err != nil && c.hasFailedToSend():
 		d.failSend(err)
 		return false
 	case err != nil:
@@ -188,15 +183,6 @@ func (d *Driver) sendContent(block bool) bool {
 		d.endUpload(call)
 	}
 	return true // something is kept back, or calls have waited: they are next
-}
-
-// isGivenUp reports whether the rest of call's content is not to be sent any more,
-// although the connection goes on.
-func (d *Driver) isGivenUp(call *Call) bool {
-	c := &d.c
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return d.stopped && call.upload == nil && c.sendErr == nil && !c.closed
 }
 
 // endUpload says that call's content is serialised in full, and lets those follow

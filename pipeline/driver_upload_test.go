@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -162,6 +163,25 @@ func TestFailingBody(t *testing.T) {
 		b.wantFailure(why)
 		r.origin.Conn(0).CloseWrite()
 		require.NotErrorIs(t, a.wantFailure(ErrConnectionClosed), why)
+	})
+}
+
+// A body that is the content of another response, whose connection was lost, was taken for
+// a failed write: its caller was told a second later.
+func TestBodyThatFailsAsAConnectionDoes(t *testing.T) {
+	why := &ConnectionError{io.ErrUnexpectedEOF}
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		began := time.Now()
+		a := r.get("/a")
+		body := io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(why))
+		b := r.put("/b", "", chunkedBody, withBody(body))
+		require.False(t, b.wantFailure(why).Unsent)
+		require.Zero(t, time.Since(began))
+		a.wantPending()
+		r.origin.Send(answerWith("A"))
+		a.wantContent("A")
+		r.wantEnded()
 	})
 }
 
@@ -379,3 +399,20 @@ func TestAnswerToRequestThatHasJustFailed(t *testing.T) {
 type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// Where content cannot be written, the origin may have said before why it takes no more.
+func TestAnswerIsReadAfterContentCouldNotBeWritten(t *testing.T) {
+	for name, options := range map[string][]memnet.Option{"memory": nil, "socket": {memnet.Sockets()}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, pipetest.Net(options...))
+				r.nc.(interface{ FailWrite(int64, error) }).FailWrite(40_000, syscall.EPIPE)
+				a := r.put("/a", "", chunkedBody, bodyOf(strings.Repeat("a", 100_000)))
+				a.wantPending()
+				r.origin.Send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+				a.wantHead(413)
+				r.wantEnded()
+			})
+		})
+	}
+}
