@@ -48,11 +48,11 @@ func hostClient(cfg Config) *fasthttp.HostClient {
 // patient waits for a free connection rather than to fail the callers in excess. One
 // long MaxConnWaitTimeout would not do: in fasthttp 1.73.0, who begins to wait in the
 // instant in which the last connection is given back is not told of it.
-type patient struct{ *fasthttp.HostClient }
+type patient struct{ doer }
 
 func (p patient) Do(req *fasthttp.Request, resp *fasthttp.Response) error {
 	for range 30 {
-		if err := p.HostClient.Do(req, resp); err != fasthttp.ErrNoFreeConns {
+		if err := p.doer.Do(req, resp); err != fasthttp.ErrNoFreeConns {
 			return err
 		}
 	}

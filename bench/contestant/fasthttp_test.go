@@ -2,21 +2,30 @@ package contestant
 
 import (
 	"testing"
-	"time"
+
+	"github.com/valyala/fasthttp"
 )
+
+// A crowded client has no connection for a number of calls.
+type crowded int
+
+func (c *crowded) Do(*fasthttp.Request, *fasthttp.Response) error {
+	if *c == 0 {
+		return nil
+	}
+	*c--
+	return fasthttp.ErrNoFreeConns
+}
 
 // TestGet failed once in many runs with "no free connections": who waited was the last,
 // and had missed the connection that was given back.
 func TestFasthttpAsksAgainForAConnection(t *testing.T) {
-	c := hostClient(NewConfig(Config{Addr: origins["plain"](), Conns: 1}))
-	c.MaxConnWaitTimeout = 100 * time.Millisecond
-	held, err := c.AcquireConn(0, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	time.AfterFunc(3*c.MaxConnWaitTimeout, func() { c.ReleaseConn(held) })
-	w := (&fast{patient{c}, Config{Addr: c.Addr}}).NewWorker()
-	if err := w.Do(&Op{Path: "/b/7", Want: 7}); err != nil {
+	c := crowded(2)
+	if err := (patient{&c}).Do(nil, nil); err != nil {
 		t.Error(err)
+	}
+	c = 1000
+	if err := (patient{&c}).Do(nil, nil); err != fasthttp.ErrNoFreeConns {
+		t.Errorf("%v, although there was none for long", err)
 	}
 }
