@@ -248,7 +248,7 @@ func (p *place) needed(now time.Time) int {
 	case p.trialIsLate(now), late > 0 && !p.known.known:
 		return alone + min(shared, max(double, burstConns-sharing)) // all may take as long
 	case !p.proven():
-		return alone + min(shared, max(double, p.untilProven(sharing, packed, now)-sharing))
+		return alone + min(shared, max(double, p.untilProven(sharing, now)-sharing))
 	case double > 0:
 		return alone + min(shared, double)
 	}
@@ -256,32 +256,32 @@ func (p *place) needed(now time.Time) int {
 }
 
 // untilProven is how many connections those who share should have while none of them
-// has shown that the origin can pipeline. Somebody waits. p.mu is held.
-func (p *place) untilProven(sharing, packed int, now time.Time) int {
+// has shown that the origin can pipeline. Each of these carries one of those who wait next.
+// Somebody waits. p.mu is held.
+func (p *place) untilProven(sharing int, now time.Time) int {
 	pause, trial, waited := p.known.coldPause(), p.trial(now), now.Sub(p.shared.first.since)
-	slow := sharing == 0 && p.known.rtt >= pause
-	burst := 0
-	if p.known.far() && (waited >= minPatience || slow) {
-		burst = p.burst() // each of those there are carries one of them next
-	}
+	conns := unprovenConns
 	switch {
 	case trial != nil && trial.oneWrite:
 		// Its answers come before that to a request on another connection, and are followed
-		// by as many as find room.
-		if p.known.far() {
-			return max(0, min(p.shared.n, burstConns)-packed)
+		// by as many as do not wait long behind each other.
+		if !p.known.far() {
+			return 0
 		}
-		return 0
-	case waited >= pause, slow:
-		return max(slowConns, burst)
+		return max(0, min(p.shared.n, burstConns)-min(p.known.usuallyPacked(), firstDepth))
+	case waited >= pause, sharing == 0 && p.known.rtt >= pause:
+		conns = slowConns
 	case sharing == 0:
-		return max(1, burst)
+		conns = 1
 	}
-	return max(unprovenConns, burst)
+	if waited >= minPatience && p.known.far() {
+		conns = max(conns, p.burst())
+	}
+	return conns
 }
 
 // burst is how many of those who share and wait have come with the first, or burstConns if
-// they are more.
+// they are more. p.mu is held.
 func (p *place) burst() (n int) {
 	for x := p.shared.first; x != nil && n < burstConns && x.since.Sub(p.shared.first.since) <= minPatience; x = x.behind {
 		n++

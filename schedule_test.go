@@ -95,7 +95,7 @@ func TestBurstIsToAnOriginFarAway(t *testing.T) {
 		for range 40 {
 			p.shared.push(&exchange{since: now.Add(-minPatience)})
 		}
-		require.Equal(t, conns, p.untilProven(0, 64, now), way)
+		require.Equal(t, conns, p.untilProven(0, now), way)
 	}
 	k := new(knowledge)
 	k.dialed(time.Now(), time.Millisecond)
@@ -115,8 +115,53 @@ func TestTrialInTwoWritesKeepsNobodyWaiting(t *testing.T) {
 		}
 		c.oneWrite = oneWrite
 		p.shared.push(&exchange{since: now.Add(-p.known.coldPause())})
-		require.Equal(t, map[bool]int{false: slowConns, true: 0}[oneWrite], p.untilProven(1, 64, now))
+		require.Equal(t, map[bool]int{false: slowConns, true: 0}[oneWrite], p.untilProven(1, now))
 	}
+}
+
+// Behind a pair in one write some find room: others are dialed for, if that is worth it.
+func TestWhoFindsNoRoomBehindAPairIsDialedFor(t *testing.T) {
+	now := time.Now()
+	for _, test := range []struct {
+		way, service time.Duration
+		dials        int
+	}{
+		{way: 50 * time.Millisecond, service: 10 * time.Millisecond, dials: 40 - 2}, // 12.5 ms of waiting
+		{way: 50 * time.Millisecond, service: 2 * time.Millisecond, dials: 40 - 7},
+		{way: 50 * time.Millisecond, dials: 0},
+		{way: time.Millisecond, service: 10 * time.Millisecond, dials: 0},
+	} {
+		p := newTestPlace(&Transport{MaxPipelineDepth: 4}) // has nothing to do with it
+		p.known.reached(test.way)
+		p.known.known, p.known.rtt = true, 50*time.Millisecond
+		p.known.service, p.known.seen = test.service, 1
+		c := &conn{place: p, d: new(headDriver), proof: proofPair}
+		p.conns.add(c)
+		for range 2 {
+			p.assign(&exchange{out: &outgoing{shareable: true}, route: new(route)}, c, now)
+		}
+		c.oneWrite = true
+		for range 40 {
+			p.shared.push(&exchange{since: now})
+		}
+		require.Equal(t, test.dials, p.untilProven(1, now), test)
+	}
+}
+
+// Who has come later than the first of those who wait is served by what that gets.
+func TestBurstIsThoseWhoHaveComeTogether(t *testing.T) {
+	now := time.Now()
+	p := newTestPlace(new(Transport))
+	for i := range 40 {
+		since := now.Add(time.Duration(i) * minPatience / 20) // those up to the 20th within it
+		p.shared.push(&exchange{arrived: since, since: since})
+	}
+	require.Equal(t, 21, p.untilProven(0, now.Add(minPatience)))
+	require.Equal(t, 1, p.untilProven(0, now.Add(minPatience-1)), "whether it is far away is not known yet")
+	for range 2 * burstConns {
+		p.shared.push(&exchange{arrived: now, since: now})
+	}
+	require.Equal(t, burstConns, p.untilProven(0, now.Add(minPatience)))
 }
 
 // While a pair was late, each of a thousand who waited got a connection of their own: where
