@@ -85,3 +85,21 @@ func TestWhoLeavesFromTheMiddleIsNoAnswer(t *testing.T) {
 	c.left(&line[0].call)
 	require.NotEqual(t, turn, c.turn, "a head that nobody wanted any more has made way")
 }
+
+// Two requests used to go in one write to see whether the server can pipeline, although it
+// had announced one more answer.
+func TestPairIsNoMoreThanWasAnnounced(t *testing.T) {
+	now := time.Now()
+	for last, sent := range map[int]int{0: 2, 2: 1, 3: 2} {
+		p := newTestPlace(&Transport{MaxConnsPerHost: 1})
+		c := &conn{place: p, d: new(headDriver), proof: proofPair, gone: 1, answered: 1}
+		c.keep.last = last
+		p.conns = connsOf(c)
+		for range 2 {
+			x := &exchange{out: &outgoing{shareable: true, rescuable: true}, route: new(route), since: now, waiting: true}
+			p.shared.push(x)
+		}
+		p.dispatch(now)
+		require.Equal(t, sent, c.inFlight, last)
+	}
+}

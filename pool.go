@@ -343,7 +343,7 @@ func (p *place) serve(q *exchangeQueue, now time.Time) bool {
 // submitted both. p.mu is held.
 func (p *place) pairUp(x *exchange, c *conn, now time.Time) {
 	second := p.shared.first
-	if !x.pairsWith(second) || !p.pairs(now) || p.trial(now) != nil {
+	if !x.pairsWith(second) || !p.pairs(now) || p.trial(now) != nil || c.spent() || p.answersOf(c) < 2 {
 		p.learnAlone(x, now)
 		return
 	}
@@ -359,7 +359,7 @@ func (p *place) pairUp(x *exchange, c *conn, now time.Time) {
 func (p *place) pairLate(x *exchange) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c := x.conn; x.shares() && c.proof == proofPair && c.inFlight == 1 && !c.ended && c != p.barrier && !c.spent() {
+	if c := x.conn; x.shares() && c.proof == proofPair && c.inFlight == 1 && !c.ended && c != p.barrier {
 		p.pairUp(x, c, time.Now())
 	}
 }

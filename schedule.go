@@ -1,6 +1,7 @@
 package httppipe
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -180,10 +181,16 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 	if !p.full() {
 		depth = min(depth, spared(p.known.cut)) // there are others for those behind
 	}
-	if p.known.most > 0 {
-		depth = min(depth, max(1, p.known.most-c.answered))
+	return min(depth, p.answersOf(c))
+}
+
+// answersOf is how many more answers, at least one, are expected of c: what the origin gives
+// on a connection, as far as is known.
+func (p *place) answersOf(c *conn) int {
+	if p.known.most == 0 {
+		return math.MaxInt
 	}
-	return depth
+	return max(1, p.known.most-c.answered)
 }
 
 // pairsWith reports whether x and second, if there is one, can prove a connection in one
