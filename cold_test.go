@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptrace"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -40,7 +42,7 @@ func TestFewRequestsWithoutConnectionsTakeTwoRoundTrips(t *testing.T) {
 
 // Connections that have not answered because they could not used to count as late, so
 // that as many more were dialed.
-func TestNewOriginFarAwayTakesFewConnections(t *testing.T) {
+func TestNewOriginFarAwayTakesFewerConnectionsThanCallers(t *testing.T) {
 	inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(25 * time.Millisecond)}, func(w *world) {
 		for range 2 {
 			before := w.net.Dials()
@@ -54,7 +56,7 @@ func TestNewOriginFarAwayTakesFewConnections(t *testing.T) {
 				})
 			}
 			callers.Wait()
-			require.Equal(t, 6, w.net.Dials()-before)
+			require.Equal(t, 26, w.net.Dials()-before, "within a round trip of 50 ms, each 2 ms")
 			w.tr.CloseIdleConnections()
 
 			before = w.net.Dials()
@@ -325,8 +327,8 @@ func TestManyAtOnceAfterOneTakeTwoRoundTrips(t *testing.T) {
 }
 
 // Those who waited for a pair to be answered, behind handlers that are neither quick nor
-// slow, had the few connections that there were, each with many of them: for up to six
-// round trips.
+// slow, had the few connections that there were, each with many of them: for two round trips
+// more.
 func TestThoseWhoFindNoRoomBehindAPairHaveConnections(t *testing.T) {
 	const rtt, service = 50 * time.Millisecond, 10 * time.Millisecond
 	slow := func(x *pipetest.Exchange) pipetest.Answer {
@@ -336,52 +338,87 @@ func TestThoseWhoFindNoRoomBehindAPairHaveConnections(t *testing.T) {
 	}
 	inWorldOver(t, &pipetest.Server{Handler: slow}, []memnet.Option{memnet.Latency(rtt / 2)}, func(w *world) {
 		var callers sync.WaitGroup
-		for range 60 {
-			callers.Go(func() {
-				began := time.Now()
-				_, err := w.get(context.Background(), "/")
-				require.NoError(w.t, err)
-				require.LessOrEqual(w.t, time.Since(began), 4*rtt+2*service)
-			})
-			time.Sleep(time.Millisecond)
+		get := func() error {
+			_, err := w.get(context.Background(), "/")
+			return err
 		}
+		for _, at := range []time.Duration{0, 2 * rtt, 2 * rtt} {
+			callers.Go(func() {
+				time.Sleep(at)
+				require.NoError(t, get())
+			})
+		}
+		time.Sleep(2*rtt + 2*service) // the second and the third are a pair, since the first was answered
+		require.Less(t, atOnce(t, 30, get), 3*rtt+2*service)
+
 		callers.Wait()
-		require.LessOrEqual(t, w.net.Dials(), 48, "fewer than callers")
+		require.LessOrEqual(t, w.net.Dials(), 2+30)
 	})
 }
 
 // A small MaxPipelineDepth used to be taken for handlers behind which there is no room: a
 // connection more for each few who waited for a pair, and none of them was any sooner.
 func TestSmallDepthIsNoReasonForMoreConnections(t *testing.T) {
-	inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(4 * time.Millisecond)}, func(w *world) {
-		w.tr.MaxPipelineDepth = 4
-		var callers sync.WaitGroup
-		for range 200 {
-			callers.Go(func() {
-				_, err := w.get(context.Background(), "/")
-				require.NoError(w.t, err)
-			})
-			time.Sleep(time.Millisecond)
-		}
-		callers.Wait()
-		require.LessOrEqual(t, w.net.Dials(), 8)
-	})
+	dials := func(depth int) (n int) {
+		inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(4 * time.Millisecond)}, func(w *world) {
+			w.tr.MaxPipelineDepth = depth
+			var callers sync.WaitGroup
+			for range 200 {
+				callers.Go(func() {
+					_, err := w.get(context.Background(), "/")
+					require.NoError(w.t, err)
+				})
+				time.Sleep(time.Millisecond)
+			}
+			callers.Wait()
+			n = w.net.Dials()
+		})
+		return n
+	}
+	require.LessOrEqual(t, dials(4), dials(0))
 }
 
-// Those who come one after the other have no connection each.
-func TestFewConnectionsForThoseWhoComeAfterEachOther(t *testing.T) {
-	inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(25 * time.Millisecond)}, func(w *world) {
-		var callers sync.WaitGroup
-		for range 300 {
-			callers.Go(func() {
-				_, err := w.get(context.Background(), "/")
-				require.NoError(w.t, err)
+// Those who came while an origin far away was being reached, one after the other, used to
+// wait until it was known whether it can pipeline: for up to three round trips more than
+// with net/http.
+func TestThoseWhoComeWhileAnOriginIsReachedWaitForNoOther(t *testing.T) {
+	const n = 150
+	for _, rtt := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond} {
+		for _, every := range []time.Duration{2 * time.Millisecond, 5 * time.Millisecond} {
+			t.Run(fmt.Sprint(rtt, every), func(t *testing.T) {
+				run := func(makeTransport func(pipetest.DialFunc) http.RoundTripper) (took [n]time.Duration, dials int) {
+					synctest.Test(t, func(t *testing.T) {
+						w := newWorld(t, &pipetest.Server{}, makeTransport, memnet.Latency(rtt/2))
+						var callers sync.WaitGroup
+						for i := range took {
+							callers.Go(func() {
+								began := time.Now()
+								_, err := w.get(context.Background(), "/")
+								require.NoError(t, err)
+								took[i] = time.Since(began)
+							})
+							time.Sleep(every)
+						}
+						callers.Wait()
+						dials = w.net.Dials()
+						w.wantNothingLeft()
+					})
+					return took, dials
+				}
+				ours, dials := run(piped())
+				theirs, theirDials := run(func(dial pipetest.DialFunc) http.RoundTripper { return &http.Transport{DialContext: dial} })
+				for i := range ours {
+					later := rtt/2 - time.Millisecond // while pairs show what the peer can
+					if time.Duration(i)*every < rtt {
+						later = 5 * time.Millisecond // to see that it is far away
+					}
+					require.LessOrEqual(t, ours[i], theirs[i]+later, i)
+				}
+				require.LessOrEqual(t, dials, 3+int(rtt/every), "those who come later have none")
+				require.LessOrEqual(t, dials, theirDials)
 			})
-			time.Sleep(time.Millisecond)
 		}
-		callers.Wait()
-		require.LessOrEqual(t, w.net.Dials(), 8)
-	})
+	}
 }
 
 // Where all dials fail, those who wait are told after a few, and not one by one.

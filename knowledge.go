@@ -1,6 +1,7 @@
 package httppipe
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -163,14 +164,10 @@ func (k *knowledge) reached(took time.Duration) {
 	}
 }
 
-// far reports whether the origin may be so far away that to wait for a first answer costs
-// more than a connection.
-func (k *knowledge) far() bool {
-	way := k.way
-	if way == 0 {
-		way = k.least // nothing more is known
-	}
-	return way == 0 || way >= minPatience
+// distance is how long it takes to reach the origin: a round trip. As long as nothing is
+// known of that, it is how long one has waited to reach it.
+func (k *knowledge) distance(waited time.Duration) time.Duration {
+	return cmp.Or(k.way, k.least, waited) // least of a dial func that does TLS, too
 }
 
 // dialFailed puts off the next dial: a little longer each time, and not all at once.

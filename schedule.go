@@ -215,8 +215,8 @@ const (
 	// no more round trips than with net/http.
 	slowConns = 6
 
-	// burstConns is how many it gets at the most, if so many requests come at once to an
-	// origin far away, as to see a pair answered first would take them up to two round trips
+	// burstConns is how many it gets at the most, if so many requests come within a round
+	// trip to an origin far away, as to see a pair answered first would take them up to two
 	// more; or wait while the first answer of all is late, or a pair is.
 	burstConns = 64
 
@@ -267,30 +267,32 @@ func (p *place) needed(now time.Time) int {
 // Somebody waits. p.mu is held.
 func (p *place) untilProven(sharing int, now time.Time) int {
 	pause, trial, waited := p.known.coldPause(), p.trial(now), now.Sub(p.shared.first.since)
+	way := p.known.distance(waited)
+	far := way >= minPatience && p.known.dialFailures == 0
 	conns := unprovenConns
 	switch {
-	case trial != nil && trial.oneWrite:
-		// Its answers come before that to a request on another connection, and are followed
-		// by as many as do not wait long behind each other.
-		if !p.known.far() {
-			return 0
-		}
+	case trial != nil && trial.oneWrite && far:
+
+		// Its answers are followed by as many as do not wait long behind each other.
 		return max(0, min(p.shared.n, burstConns)-min(p.known.usuallyPacked(), firstDepth))
+	case trial != nil && trial.oneWrite:
+		return 0 // its answers come before that to a request on another connection
 	case waited >= pause, sharing == 0 && p.known.rtt >= pause:
 		conns = slowConns
 	case sharing == 0:
 		conns = 1
 	}
-	if waited >= minPatience && p.known.far() {
-		conns = max(conns, p.burst())
+	if far {
+		conns = max(conns, p.early(way))
 	}
 	return conns
 }
 
-// burst is how many of those who share and wait have come with the first, or burstConns if
-// they are more. p.mu is held.
-func (p *place) burst() (n int) {
-	for x := p.shared.first; x != nil && n < burstConns && x.since.Sub(p.shared.first.since) <= minPatience; x = x.behind {
+// early is how many of those who share and wait are answered sooner on a connection of their
+// own than once others have shown that the origin can pipeline: those who came while a request
+// of the first of them could not have reached it. It is burstConns if they are more. p.mu is held.
+func (p *place) early(way time.Duration) (n int) {
+	for x := p.shared.first; x != nil && n < burstConns && x.since.Sub(p.shared.first.since) <= way; x = x.behind {
 		n++
 	}
 	return n

@@ -98,8 +98,9 @@ func TestBurstIsToAnOriginFarAway(t *testing.T) {
 		require.Equal(t, conns, p.untilProven(0, now), way)
 	}
 	k := new(knowledge)
+	require.Equal(t, time.Second, k.distance(time.Second), "it is as far at least")
 	k.dialed(time.Now(), time.Millisecond)
-	require.False(t, k.far(), "of a dial func that does TLS, too, that is all that is known")
+	require.Equal(t, time.Millisecond, k.distance(time.Second), "of a dial func that does TLS, too, that is all that is known")
 }
 
 // Only a pair in one write shows what others could wait for in place of a connection.
@@ -148,16 +149,24 @@ func TestWhoFindsNoRoomBehindAPairIsDialedFor(t *testing.T) {
 	}
 }
 
-// Who has come later than the first of those who wait is served by what that gets.
-func TestBurstIsThoseWhoHaveComeTogether(t *testing.T) {
+// Who has come a round trip later than the first of those who wait is answered sooner when
+// that has shown what the origin can. A dial may take several round trips (TLS).
+func TestWhoComesWithinARoundTripHasAConnection(t *testing.T) {
+	const way = 40 * time.Millisecond
 	now := time.Now()
 	p := newTestPlace(new(Transport))
 	for i := range 40 {
-		since := now.Add(time.Duration(i) * minPatience / 20) // those up to the 20th within it
+		since := now.Add(time.Duration(i) * way / 20) // those up to the 20th within it
 		p.shared.push(&exchange{arrived: since, since: since})
 	}
-	require.Equal(t, 21, p.untilProven(0, now.Add(minPatience)))
 	require.Equal(t, 1, p.untilProven(0, now.Add(minPatience-1)), "whether it is far away is not known yet")
+	require.Equal(t, 40, p.untilProven(0, now.Add(2*way)), "it is as far as that at least")
+	p.known.reached(way)
+	require.Equal(t, 21, p.untilProven(0, now.Add(2*way)))
+	require.Equal(t, 21, p.untilProven(0, now), "it is known")
+	p.known.dialFailures = 1
+	require.Equal(t, slowConns, p.untilProven(0, now.Add(2*way)), "no other is sooner")
+	p.known.dialFailures = 0
 	for range 2 * burstConns {
 		p.shared.push(&exchange{arrived: now, since: now})
 	}

@@ -74,6 +74,7 @@ func (w *workload) clairvoyant(seed uint64, end, slow time.Duration) outcome {
 		}
 	}
 	out.dials += len(shared)
+	out.begun += len(shared)
 	out.peak += len(shared)
 	slices.Sort(out.latencies)
 	return out
@@ -122,9 +123,8 @@ func (s *plainPolicy) ask(d demand) {
 	}
 	o.conns++
 	s.at(s.now+s.w.dialTime(), func() {
-		s.out.dials++
 		s.open++
-		s.out.peak = max(s.out.peak, s.open)
+		s.out.opened(s.now, s.open)
 		s.free(d.origin)
 	})
 }

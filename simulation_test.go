@@ -245,8 +245,7 @@ type simCall struct {
 
 func (s *simulation) driver(c *conn, hooks pipeline.Hooks) driver {
 	s.open++
-	s.out.dials++
-	s.out.peak = max(s.out.peak, s.open)
+	s.out.opened(time.Since(s.began), s.open)
 	return &simDriver{s: s, c: c, hooks: hooks}
 }
 

@@ -132,6 +132,7 @@ type outcome struct {
 	requests  int
 	late      int // answers that took 50 ms longer than a connection of their own takes
 	dials     int
+	begun     int // dials in the beginning
 	peak      int // the most connections at a time
 	copies    int // requests sent
 }
@@ -151,6 +152,15 @@ func (o *outcome) answer(w *workload, at, took, service time.Duration) {
 	if took > w.rtt+service+50*time.Millisecond {
 		o.late++
 	}
+}
+
+// opened takes note of a new connection, one of so many that there are now.
+func (o *outcome) opened(now time.Duration, open int) {
+	o.dials++
+	if now < beginning {
+		o.begun++
+	}
+	o.peak = max(o.peak, open)
 }
 
 func (o *outcome) quantile(q float64) time.Duration {
