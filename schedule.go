@@ -272,7 +272,6 @@ func (p *place) untilProven(sharing int, now time.Time) int {
 	conns := unprovenConns
 	switch {
 	case trial != nil && trial.oneWrite && far:
-
 		// Its answers are followed by as many as do not wait long behind each other.
 		return max(0, min(p.shared.n, burstConns)-min(p.known.usuallyPacked(), firstDepth))
 	case trial != nil && trial.oneWrite:
