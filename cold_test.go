@@ -87,6 +87,48 @@ func TestBurstWhereDialsAreQuickAndAnswersSlow(t *testing.T) {
 	}
 }
 
+// Behind a proxy nearby an origin far away was taken for one with slow handlers, so that
+// each burst had a connection for each request, until 256 were answered. One behind another
+// shows which it is, and costs little if handlers are slow.
+func TestOriginFarBehindSomethingNear(t *testing.T) {
+	const way, near = 50 * time.Millisecond, 100 * time.Microsecond
+	for _, slow := range []bool{false, true} {
+		for _, n := range []int{4, 16, 64} {
+			t.Run(fmt.Sprint(slow, n), func(t *testing.T) {
+				server, oneWay := &pipetest.Server{}, way/2
+				if slow {
+					oneWay = near / 2
+					server.Handler = func(x *pipetest.Exchange) pipetest.Answer {
+						a := pipetest.AnswerContent(x)
+						a.Delay = way
+						return a
+					}
+				}
+				inWorldOver(t, server, []memnet.Option{memnet.Latency(oneWay)}, func(w *world) {
+					w.net.DelayDials(near - 2*oneWay)
+					get := func() error {
+						_, err := w.get(context.Background(), "/")
+						return err
+					}
+					twice := 0 // bursts with one request behind another
+					for i := range 8 {
+						before := w.net.Dials()
+						took := atOnce(t, n, get)
+						if i > 0 && took > 3*way/2 {
+							twice++
+						}
+						if !slow && i >= 3 {
+							require.Equal(t, before, w.net.Dials(), "dials in burst %d", i)
+						}
+						time.Sleep(100 * time.Millisecond)
+					}
+					require.LessOrEqual(t, twice, map[bool]int{true: 2}[slow])
+				})
+			})
+		}
+	}
+}
+
 // Where no request is answered before all have come, none may wait for an answer.
 func TestAnswersThatWaitForAllRequests(t *testing.T) {
 	const n = 150

@@ -319,10 +319,11 @@ func (k *knowledge) usuallyPacked() int { return k.packedIf(k.doublings()) }
 
 // orToSee returns depth; or 2 in place of 1, if it is time to see again how long the
 // service is, which one behind another shows. If it was seen a few times only, that is
-// soon, unless those alone show it, too.
+// soon, unless those alone show it, too. These need not: what answers take longer than
+// to reach the origin may be the way behind something near, such as a proxy.
 func (k *knowledge) orToSee(depth int) int {
 	after := maxUnseen
-	if k.guess() == 0 {
+	if k.seen == 0 || k.guess() == 0 {
 		after = min(maxUnseen, 8<<min(k.seen, serviceMemory))
 	}
 	if depth == 1 && k.unseen >= after {
@@ -357,9 +358,9 @@ func (k *knowledge) filled(loses bool) int {
 }
 
 // crowded is how many requests may be in flight on a connection while another is
-// being dialed: more of them would wait longer than for that.
-func (k *knowledge) crowded() int {
-	return 1 + quotient(k.dial, k.service+k.risk(k.excess))
+// being dialed, since one has waited for it: more of them would wait longer than for that.
+func (k *knowledge) crowded(waited time.Duration) int {
+	return 1 + quotient(max(0, k.dial-waited), k.service+k.risk(k.excess))
 }
 
 // risk is how long an answer holds up the next one by being late, on average, if

@@ -18,7 +18,11 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 	if !x.shares() {
 		return p.chooseIdle(true, x.fresh)
 	}
-	packed, most := p.known.packed(), p.known.crowded()
+	var waited time.Duration
+	if x.waiting {
+		waited = now.Sub(x.since)
+	}
+	packed, most := p.known.packed(), p.known.crowded(waited)
 	if p.full() {
 		// Who has waited for as long as a late answer takes, or can wait for no other
 		// connection, loses nothing behind one.
