@@ -102,6 +102,9 @@ func TestSimulation(t *testing.T) {
 	fmt.Fprintln(table, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, w := range workloads {
 		t.Run(w.name, func(t *testing.T) {
+			if testing.Short() && w.rtt == near {
+				t.Skip("a second or more for each of virtual time")
+			}
 			long := time.Duration(w.seconds) * time.Second
 			if *simulated > 0 {
 				long = *simulated
