@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/httppipe/httppipe"
 	"github.com/httppipe/httppipe/internal/memnet"
 	"github.com/httppipe/httppipe/internal/pipetest"
 )
@@ -398,69 +400,180 @@ func TestThoseWhoFindNoRoomBehindAPairHaveConnections(t *testing.T) {
 	})
 }
 
-// A small MaxPipelineDepth used to be taken for handlers behind which there is no room: a
-// connection more for each few who waited for a pair, and none of them was any sooner.
-func TestSmallDepthIsNoReasonForMoreConnections(t *testing.T) {
-	dials := func(depth int) (n int) {
-		inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(4 * time.Millisecond)}, func(w *world) {
-			w.tr.MaxPipelineDepth = depth
-			var callers sync.WaitGroup
-			for range 200 {
-				callers.Go(func() {
-					_, err := w.get(context.Background(), "/")
-					require.NoError(w.t, err)
-				})
-				time.Sleep(time.Millisecond)
-			}
-			callers.Wait()
-			n = w.net.Dials()
-		})
-		return n
-	}
-	require.LessOrEqual(t, dials(4), dials(0))
-}
-
 // Those who came while an origin far away was being reached, one after the other, used to
 // wait until it was known whether it can pipeline: for up to three round trips more than
 // with net/http.
 func TestThoseWhoComeWhileAnOriginIsReachedWaitForNoOther(t *testing.T) {
 	const n = 150
-	for _, rtt := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond} {
-		for _, every := range []time.Duration{2 * time.Millisecond, 5 * time.Millisecond} {
-			t.Run(fmt.Sprint(rtt, every), func(t *testing.T) {
-				run := func(makeTransport func(pipetest.DialFunc) http.RoundTripper) (took [n]time.Duration, dials int) {
-					synctest.Test(t, func(t *testing.T) {
-						w := newWorld(t, &pipetest.Server{}, makeTransport, memnet.Latency(rtt/2))
-						var callers sync.WaitGroup
-						for i := range took {
-							callers.Go(func() {
-								began := time.Now()
-								_, err := w.get(context.Background(), "/")
-								require.NoError(t, err)
-								took[i] = time.Since(began)
-							})
-							time.Sleep(every)
-						}
-						callers.Wait()
-						dials = w.net.Dials()
-						w.wantNothingLeft()
-					})
-					return took, dials
-				}
-				ours, dials := run(piped())
-				theirs, theirDials := run(func(dial pipetest.DialFunc) http.RoundTripper { return &http.Transport{DialContext: dial} })
-				for i := range ours {
-					later := rtt/2 - time.Millisecond // while pairs show what the peer can
-					if time.Duration(i)*every < rtt {
-						later = 5 * time.Millisecond // to see that it is far away
+	_, serverTLS := pipetest.TLSConfigs()
+	for _, secure := range []bool{false, true} {
+		for _, rtt := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond} {
+			for _, every := range []time.Duration{2 * time.Millisecond, 5 * time.Millisecond} {
+				t.Run(fmt.Sprint(secure, rtt, every), func(t *testing.T) {
+					load := pacedLoad{rtt: rtt, n: n, every: every}
+					reached := rtt
+					if secure {
+						load.server.TLS = serverTLS
+						reached = 2 * rtt
 					}
-					require.LessOrEqual(t, ours[i], theirs[i]+later, i)
-				}
-				require.LessOrEqual(t, dials, 3+int(rtt/every), "those who come later have none")
-				require.LessOrEqual(t, dials, theirDials)
-			})
+					ours, theirs := load.run(t, piped()), load.run(t, asNetHTTP)
+					for i := range ours.took {
+						later := rtt/2 + 5*time.Millisecond // while pairs show what the peer can
+						if i < 64 && time.Duration(i)*every < reached {
+							later = 5 * time.Millisecond // to see that it is far away
+						}
+						require.LessOrEqual(t, ours.took[i], theirs.took[i]+later, i)
+					}
+					require.LessOrEqual(t, ours.dials, 3+int(reached/every), "those who come later have none")
+					require.LessOrEqual(t, ours.dials, theirs.dials)
+				})
+			}
 		}
 	}
+}
+
+// Where dials are answered by something near, and answers come from afar, those who came
+// one after the other used to wait for a pair to be answered rather than for a dial.
+func TestNobodyWaitsForAnAnswerWhereADialIsSooner(t *testing.T) {
+	for _, every := range []time.Duration{2 * time.Millisecond, 5 * time.Millisecond} {
+		load := pacedLoad{rtt: 100 * time.Millisecond, dial: time.Millisecond, n: 60, every: every, rounds: 3}
+		ours, theirs := load.run(t, piped()), load.run(t, asNetHTTP)
+		require.Less(t, ours.mean(), theirs.mean()+7*time.Millisecond, every)
+		require.LessOrEqual(t, ours.dials, theirs.dials+theirs.dials/8, every)
+	}
+}
+
+// A server far away that closes each connection after a few answers, so that none could
+// show that it can pipeline, or was of use for long after it had, had all requests wait
+// for a few connections: ever longer, if more came than these could carry.
+func TestServersFarAwayThatCloseAfterSomeAnswers(t *testing.T) {
+	const n, every, burst = 1000, 2 * time.Millisecond, 64
+	for _, rtt := range []time.Duration{4 * time.Millisecond, 50 * time.Millisecond} {
+		for _, after := range []int{1, 2, 3, 5, 20, 100} {
+			for _, announce := range []bool{true, false} {
+				t.Run(fmt.Sprint(rtt, after, announce), func(t *testing.T) {
+					plan := behaving(pipetest.Behaviour{CloseAfter: after, Announce: announce})
+					load := pacedLoad{server: pipetest.Server{Plan: plan}, rtt: rtt, n: n, every: every}
+					ours, theirs := load.run(t, piped()), load.run(t, asNetHTTP)
+					longest := rtt / 2
+					if after == 1 && !announce {
+						longest = rtt // net/http takes what another has dialed, and sometimes loses it
+					}
+					require.Less(t, ours.mean(), theirs.mean()+longest)
+					require.LessOrEqual(t, ours.dials, theirs.dials+theirs.dials/4+burst, "one more beginning, until the limit is known")
+				})
+			}
+		}
+	}
+}
+
+// All requests share a connection of HTTP/2: once that is known no more are dialed for those
+// who come while it is being made.
+func TestFewDialsToAnOriginKnownToSpeakHTTP2(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clientTLS, serverTLS := pipetest.TLSConfigs()
+		serverTLS = serverTLS.Clone()
+		serverTLS.NextProtos = []string{"h2"}
+		network := memnet.New(memnet.Latency(25 * time.Millisecond))
+		ln, err := network.Listen(pipetest.Host + ":443")
+		require.NoError(t, err)
+		server := &http.Server{Handler: http.NotFoundHandler(), TLSConfig: serverTLS}
+		go server.ServeTLS(ln, "", "")
+		defer server.Close()
+		tr := &httppipe.Transport{DialContext: network.DialContext, TLSClientConfig: clientTLS, ForceAttemptHTTP2: true}
+		for range 2 {
+			before := network.Dials()
+			var callers sync.WaitGroup
+			for range 30 {
+				callers.Go(func() {
+					req, err := http.NewRequest("GET", "https://"+pipetest.Host, nil)
+					require.NoError(t, err)
+					resp, err := tr.RoundTrip(req)
+					require.NoError(t, err)
+					require.Equal(t, 2, resp.ProtoMajor)
+					resp.Body.Close()
+				})
+				time.Sleep(2 * time.Millisecond)
+			}
+			callers.Wait()
+			if before > 0 {
+				require.NotEqual(t, before, network.Dials())
+				require.LessOrEqual(t, network.Dials()-before, 6)
+			}
+			time.Sleep(time.Second)
+			tr.CloseIdleConnections()
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// A pacedLoad is n requests, one every so long, and that as many times as there are rounds,
+// with no connections at the beginning of each.
+type pacedLoad struct {
+	server    pipetest.Server
+	rtt, dial time.Duration // a dial takes rtt, if not given
+	n         int
+	every     time.Duration
+	rounds    int // 1, if not given
+}
+
+// paced is what has become of it.
+type paced struct {
+	took  []time.Duration
+	dials int
+}
+
+func (p *paced) mean() (d time.Duration) {
+	for _, t := range p.took {
+		d += t
+	}
+	return d / time.Duration(len(p.took))
+}
+
+// asNetHTTP makes a Transport of net/http for a world.
+func asNetHTTP(dial pipetest.DialFunc) http.RoundTripper {
+	tr := &http.Transport{DialContext: dial}
+	tr.TLSClientConfig, _ = pipetest.TLSConfigs()
+	return tr
+}
+
+func (l *pacedLoad) run(t *testing.T, makeTransport func(pipetest.DialFunc) http.RoundTripper) (out paced) {
+	synctest.Test(t, func(t *testing.T) {
+		server := pipetest.Server{Plan: l.server.Plan, TLS: l.server.TLS}
+		w := newWorld(t, &server, makeTransport, memnet.Latency(l.rtt/2))
+		if l.dial > 0 {
+			w.net.DelayDials(l.dial - l.rtt)
+		}
+		url := worldURL
+		if server.TLS != nil {
+			url = "https://" + pipetest.Host + ":80"
+		}
+		for range max(1, l.rounds) {
+			took := make([]time.Duration, l.n)
+			var callers sync.WaitGroup
+			for i := range took {
+				callers.Go(func() {
+					began := time.Now()
+					req, err := http.NewRequest("GET", url, nil)
+					require.NoError(t, err)
+					resp, err := w.rt.RoundTrip(req)
+					require.NoError(t, err)
+					_, err = io.Copy(io.Discard, resp.Body)
+					require.NoError(t, err)
+					require.NoError(t, resp.Body.Close())
+					took[i] = time.Since(began)
+				})
+				time.Sleep(l.every)
+			}
+			callers.Wait()
+			out.took = append(out.took, took...)
+			w.rt.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+			time.Sleep(time.Second)
+		}
+		out.dials = w.net.Dials()
+		w.wantNothingLeft()
+	})
+	return out
 }
 
 // Where all dials fail, those who wait are told after a few, and not one by one.

@@ -87,19 +87,34 @@ func TestWhoLeavesFromTheMiddleIsNoAnswer(t *testing.T) {
 }
 
 // Two requests used to go in one write to see whether the server can pipeline, although it
-// had announced one more answer.
-func TestPairIsNoMoreThanWasAnnounced(t *testing.T) {
+// had announced one more answer, or gives no more on any connection; or waited to do so.
+func TestPairIsNoMoreThanIsAnswered(t *testing.T) {
 	now := time.Now()
-	for last, sent := range map[int]int{0: 2, 2: 1, 3: 2} {
-		p := newTestPlace(&Transport{MaxConnsPerHost: 1})
-		c := &conn{place: p, d: new(headDriver), proof: proofPair, gone: 1, answered: 1}
-		c.keep.last = last
-		p.conns = connsOf(c)
-		for range 2 {
-			x := &exchange{out: &outgoing{shareable: true, rescuable: true}, route: new(route), since: now, waiting: true}
-			p.shared.push(x)
+	for _, test := range []struct{ last, most, sent int }{{0, 0, 2}, {2, 0, 1}, {3, 0, 2}, {0, 2, 1}, {0, 3, 2}} {
+		newPlace := func() (p *place, c *conn, get func() *exchange) {
+			p = newTestPlace(&Transport{MaxConnsPerHost: 1})
+			p.known.known, p.known.rtt, p.known.most = true, 50*time.Millisecond, test.most
+			c = &conn{place: p, d: new(headDriver), proof: proofPair, gone: 1, answered: 1}
+			c.keep.last = test.last
+			p.conns = connsOf(c)
+			return p, c, func() *exchange {
+				return &exchange{out: &outgoing{shareable: true, rescuable: true}, route: new(route), arrived: now, since: now, gap: time.Millisecond, waiting: true}
+			}
 		}
+		p, c, get := newPlace()
+		p.shared.push(get())
+		p.shared.push(get())
 		p.dispatch(now)
-		require.Equal(t, sent, c.inFlight, last)
+		require.Equal(t, test.sent, c.inFlight, test)
+
+		p, c, get = newPlace()
+		x := get()
+		x.pause = 10 * time.Millisecond
+		require.Equal(t, test.sent == 2, p.awaitsPartner(x, c, now), test)
+
+		p, c, get = newPlace()
+		p.assign(get(), c, now)
+		c.line[0].inPipe.Store(true)
+		require.Equal(t, test.sent == 2, p.hasPlace(c, get(), now.Add(time.Second)), test)
 	}
 }

@@ -85,6 +85,16 @@ const (
 	// whether it still is.
 	maxUnseen = 256
 
+	// minLasting is how many answers a connection has to give to be worth the steps that
+	// show what the peer can; minLastingFar to an origin far away, where those who share
+	// lose two round trips when it ends.
+	minLasting    = 8
+	minLastingFar = 512
+
+	// maxFruitless is how many connections in a row may end before they have passed these
+	// steps, until nobody waits for that.
+	maxFruitless = 3
+
 	// tailMemory is how many answers the share of late ones is taken over, about.
 	tailMemory = 512
 
@@ -130,19 +140,22 @@ type knowledge struct {
 	pausedTill time.Time // answers that are late until then are late for one reason,
 	pauseKnown bool      // which has been counted
 
-	strikes  int           // see maxStrikes
-	proved   bool          // a connection has passed all steps since the last verdict
-	pairWait time.Duration // how long a pair may be silent
-	serial   time.Time     // until when the origin is spoken to one request at a time
-	most     int           // exchanges after which it closes connections; 0: unknown
+	strikes   int           // see maxStrikes
+	proved    bool          // a connection has passed all steps since the last verdict
+	pairWait  time.Duration // how long a pair may be silent
+	serial    time.Time     // until when the origin is spoken to one request at a time
+	most      int           // exchanges after which it closes connections; 0: unknown
+	endedAt   int           // answers that the last one had given which ended in use, without a word
+	fruitless int           // connections in a row that have ended in use before they passed all steps
 
-	dialFailures int // in a row
+	switches     bool // the last connection turned out to speak another protocol, which all share
+	dialFailures int  // in a row
 	dialAfter    time.Time
 }
 
 // dialed takes note of how long a connection took that is there now.
 func (k *knowledge) dialed(now time.Time, took time.Duration) {
-	k.dialFailures = 0
+	k.dialFailures, k.switches = 0, false
 	if k.dial == 0 {
 		k.dial = took
 	}
@@ -169,6 +182,44 @@ func (k *knowledge) reached(took time.Duration) {
 func (k *knowledge) distance(waited time.Duration) time.Duration {
 	return cmp.Or(k.way, k.least, waited) // least of a dial func that does TLS, too
 }
+
+// brief reports whether connections to the origin end so soon that nobody should wait until
+// one has shown what the peer can.
+func (k *knowledge) brief() bool {
+	return k.fruitless >= maxFruitless || k.most > 0 && k.most < minLasting || k.briefFarAway()
+}
+
+// briefFarAway reports whether connections to the origin end so soon that they are better
+// not shared, as long as there can be others: each end has all of those who share begin anew.
+func (k *knowledge) briefFarAway() bool {
+	return k.most > 0 && k.most < minLastingFar && k.distance(0) >= minPatience
+}
+
+// closes takes note that the origin closes a connection in good order after n answers, and
+// how far that was trusted. One answer alone may be an error that ends the connection.
+func (k *knowledge) closes(n int, proof proof) {
+	if proof != proofOpen {
+		k.fruitless++
+	}
+	if n > 1 {
+		k.most = n
+	}
+}
+
+// endedInUse takes note that the origin has ended a connection without a word after n answers,
+// when more were expected. That twice in a row comes after as many is no chance.
+func (k *knowledge) endedInUse(n int, proof proof) {
+	if n == k.endedAt {
+		k.closes(n, proof)
+	} else if proof != proofOpen {
+		k.fruitless++
+	}
+	k.endedAt = n
+}
+
+// dialsSoon reports whether a connection is there so much sooner than an answer that nobody
+// should wait for one to see what the origin can.
+func (k *knowledge) dialsSoon() bool { return k.known && k.rtt >= k.dial+minPatience }
 
 // dialFailed puts off the next dial: a little longer each time, and not all at once.
 func (k *knowledge) dialFailed(now time.Time) {
@@ -310,6 +361,9 @@ func (k *knowledge) queue(doubled int) time.Duration {
 // packed is how many requests may be in flight on a connection while there could
 // be more.
 func (k *knowledge) packed() int {
+	if k.briefFarAway() {
+		return 1
+	}
 	return min(k.orToSee(k.usuallyPacked()), spared(k.cut))
 }
 
@@ -415,6 +469,7 @@ func (k *knowledge) judge(took time.Duration, now time.Time) {
 func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 	took, gap := now.Sub(x.assigned), now.Sub(c.turn)
 	if c.ended || x.call.Response.StatusCode == 0 {
+		c.unanswered = true
 		return // it was lost, or nobody wanted the answer
 	}
 	// Content that was read from the connection has come later than its head.
@@ -446,7 +501,7 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 		if c.pair--; c.pair == 0 && (c.oneWrite || x.out.vouched) {
 			p.conns.proved(c)
 			p.tried = nil
-			p.known.strikes, p.known.proved = 0, true
+			p.known.strikes, p.known.proved, p.known.fruitless = 0, true, 0
 		}
 	}
 }
@@ -454,11 +509,15 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 // learnEnd takes note that c has ended; p.mu is held.
 func (p *place) learnEnd(c *conn, err error) {
 	now := time.Now()
+	ours := errors.Is(err, pipeline.ErrRetired) || errors.Is(err, net.ErrClosed)
+	if !ours && c.unanswered && c.answered > 0 {
+		p.known.endedInUse(c.answered, c.proof)
+	}
 	switch {
 	case errors.Is(err, pipeline.ErrSurplus):
 		// It sends what nobody asked for: never let that meet a request.
 		p.known.serial = now.Add(convictedFor)
-	case c.pair > 0 && !errors.Is(err, pipeline.ErrRetired) && !errors.Is(err, net.ErrClosed):
+	case c.pair > 0 && !ours:
 		p.known.convict(now) // the peer has ended it, and did not say that it would
 	}
 }
@@ -476,7 +535,5 @@ func (c *conn) learnClose(x *exchange) {
 	if slices.Contains(c.line, x) {
 		n++ // its content is still to be read
 	}
-	if n > 1 {
-		p.known.most = n
-	}
+	p.known.closes(n, c.proof)
 }

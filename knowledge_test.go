@@ -1,10 +1,14 @@
 package httppipe
 
 import (
+	"io"
+	"net/http"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/httppipe/httppipe/pipeline"
 )
 
 // A pause of the origin used to count once for each connection, after which so few
@@ -195,4 +199,82 @@ func TestServiceIsWhatAnAnswerTakesLongerThanTheWay(t *testing.T) {
 		k.answered(now, 22*time.Millisecond, 22*time.Millisecond, false)
 		require.Equal(t, time.Millisecond, k.service)
 	}
+}
+
+// Connections that end after few answers are not worth what it takes to share them.
+func TestConnectionsThatEndSoonAreNotShared(t *testing.T) {
+	far, near := 50*time.Millisecond, time.Millisecond
+	for _, test := range []struct {
+		way           time.Duration
+		closes        []int // after so many answers, in good order
+		ends          []int // without a word
+		proof         proof
+		most          int
+		brief, shared bool
+	}{
+		{way: far, proof: proofOpen, shared: true},
+		{way: far, closes: []int{100}, proof: proofOpen, most: 100, brief: true},
+		{way: far, closes: []int{1000}, proof: proofOpen, most: 1000, shared: true},
+		{way: near, closes: []int{100}, proof: proofOpen, most: 100, shared: true},
+		{way: near, closes: []int{5}, proof: proofOpen, most: 5, brief: true, shared: true},
+		{way: near, closes: []int{1, 1}, shared: true},
+		{way: near, closes: []int{1, 1, 1}, brief: true, shared: true},
+		{way: far, ends: []int{1, 2, 1}, brief: true, shared: true},
+		{way: far, ends: []int{20}, proof: proofOpen, shared: true},
+		{way: far, ends: []int{20, 21, 20}, proof: proofOpen, shared: true},
+		{way: far, ends: []int{21, 20, 20}, proof: proofOpen, most: 20, brief: true},
+	} {
+		var k knowledge
+		k.reached(test.way)
+		for _, n := range test.closes {
+			k.closes(n, test.proof)
+		}
+		for _, n := range test.ends {
+			k.endedInUse(n, test.proof)
+		}
+		require.Equal(t, test.most, k.most, test)
+		require.Equal(t, test.brief, k.brief(), test)
+		require.Equal(t, test.shared, k.packed() > 1, test)
+	}
+}
+
+// A connection that ends idle, or that we give up, says nothing of the origin; and one that
+// has passed all steps makes up for those that have not.
+func TestEndsThatSayNothing(t *testing.T) {
+	p := newTestPlace(new(Transport))
+	c := &conn{place: p, proof: proofPair, answered: 2}
+	p.learnEnd(c, io.EOF)
+	require.Zero(t, p.known.fruitless)
+	c.unanswered = true
+	p.learnEnd(c, &pipeline.ConnectionError{Err: pipeline.ErrRetired})
+	require.Zero(t, p.known.fruitless)
+	p.learnEnd(c, io.EOF)
+	require.Equal(t, 1, p.known.fruitless)
+
+	c = &conn{place: p, proof: proofPair, pair: 1, oneWrite: true}
+	x := &exchange{out: &outgoing{}, assigned: time.Now()}
+	x.call.Response.StatusCode = http.StatusOK
+	p.learnAnswer(c, x, time.Now())
+	require.Zero(t, p.known.fruitless)
+}
+
+// Once a connection has shown that the origin can pipeline, those who wait share the next.
+func TestDialsThatAreSoonAreForAllUntilOneIsProved(t *testing.T) {
+	now := time.Now()
+	p, a, b, get := twoConns(new(Transport))
+	p.known.rtt, p.known.dial, p.known.service = 100*time.Millisecond, time.Millisecond, time.Millisecond
+	for range 64 {
+		p.assign(get(), a, now)
+		p.assign(get(), b, now)
+	}
+	for range 10 {
+		x := get()
+		x.since = now
+		p.shared.push(x)
+	}
+	require.Less(t, p.needed(now), 10)
+	a.proof, b.proof, p.conns.proven = proofPair, proofPair, 0
+	require.Equal(t, 10, p.needed(now))
+	p.known.dial = p.known.rtt
+	require.Less(t, p.needed(now), 10)
 }

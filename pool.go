@@ -74,24 +74,25 @@ type place struct {
 
 // A conn is a connection in the pool. Its fields are guarded by place.mu.
 type conn struct {
-	place     *place
-	d         driver
-	dialed    *dialed
-	inFlight  int         // exchanges assigned that have not left
-	line      []*exchange // these exchanges, in the order in which they were assigned
-	exclusive bool        // the one in flight shares it with no other
-	closing   bool        // is about to end: nobody may have it
-	ended     bool        // of no further use
-	reused    bool        // has been assigned before, or was idle: its peer may have closed it since
-	answered  int         // exchanges that have left
-	gone      int         // exchanges that have left, answered or not
-	keep      keepAlive   // what the peer has announced
-	proof     proof       // how far it is trusted with pipelining
-	pair      int         // answers that the pair in flight still needs
-	oneWrite  bool        // it left in one write: the proof
-	turn      time.Time   // since when its head is the head
-	at        int         // its index in place.conns
-	origin    string      // what its requests in flight are for; through an HTTP proxy it varies
+	place      *place
+	d          driver
+	dialed     *dialed
+	inFlight   int         // exchanges assigned that have not left
+	line       []*exchange // these exchanges, in the order in which they were assigned
+	exclusive  bool        // the one in flight shares it with no other
+	closing    bool        // is about to end: nobody may have it
+	ended      bool        // of no further use
+	reused     bool        // has been assigned before, or was idle: its peer may have closed it since
+	answered   int         // exchanges that have left
+	gone       int         // exchanges that have left, answered or not
+	keep       keepAlive   // what the peer has announced
+	proof      proof       // how far it is trusted with pipelining
+	pair       int         // answers that the pair in flight still needs
+	unanswered bool        // something that was sent on it has left without an answer
+	oneWrite   bool        // it left in one write: the proof
+	turn       time.Time   // since when its head is the head
+	at         int         // its index in place.conns
+	origin     string      // what its requests in flight are for; through an HTTP proxy it varies
 
 	// In pool.idle, guarded by pool.mu.
 	idleSince  time.Time
@@ -343,7 +344,7 @@ func (p *place) serve(q *exchangeQueue, now time.Time) bool {
 // submitted both. p.mu is held.
 func (p *place) pairUp(x *exchange, c *conn, now time.Time) {
 	second := p.shared.first
-	if !x.pairsWith(second) || !p.pairs(now) || p.trial(now) != nil || c.spent() || p.answersOf(c) < 2 {
+	if !x.pairsWith(second) || !p.pairs(c, now) || p.trial(now) != nil {
 		p.learnAlone(x, now)
 		return
 	}

@@ -138,6 +138,7 @@ func (p *place) dial(x *exchange, ctx context.Context, r route) {
 	case err != nil:
 		p.dialFailed(x, err, began)
 	case d.alt != nil:
+		p.known.switches = true
 		p.switchTo(d)
 	default:
 		p.known.dialed(now, took)

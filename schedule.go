@@ -89,16 +89,18 @@ func (p *place) awaitsPartner(x *exchange, c *conn, now time.Time) bool {
 	if !x.waiting || x.pause == 0 {
 		x.pause = p.partnerPause(x)
 	}
-	return c.proof == proofPair && x.out.rescuable && p.pairs(now) && now.After(p.aloneTill) &&
+	return c.proof == proofPair && x.out.rescuable && p.pairs(c, now) && now.After(p.aloneTill) &&
 		(p.proven() || p.trial(now) == nil) &&
 		x.gap < x.pause && now.Sub(x.arrived) < x.pause &&
 		(p.shared.first == nil || p.shared.first == x && p.shared.last == x)
 }
 
-// pairs reports whether two requests may go in one write to a connection that is to be
-// proved: not where the second is known to wait too long, as behind slow handlers.
-func (p *place) pairs(now time.Time) bool {
-	return p.known.canPipeline(now) && (p.known.packed() > 1 || p.full())
+// pairs reports whether two requests may go in one write to c, which is to be proved: not
+// where the second is known to wait too long, as behind slow handlers, or the peer answers
+// no two more.
+func (p *place) pairs(c *conn, now time.Time) bool {
+	return p.known.canPipeline(now) && (p.known.packed() > 1 || p.full()) &&
+		p.answersOf(c) >= 2 && !(c.keep.last > 0 && c.gone+2 > c.keep.last)
 }
 
 // partnerPause is how long x, which has begun to wait for a partner or may do so, should
@@ -179,7 +181,7 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 			!p.proven() && x.pairsWith(x.behind) {
 			return 1
 		}
-		return min(depth, 2)
+		return min(depth, 2, p.answersOf(c))
 	}
 	depth = min(depth, max(firstDepth, c.answered))
 	if !p.full() {
@@ -243,7 +245,7 @@ func (p *place) needed(now time.Time) int {
 	default:
 		return alone
 	}
-	if !p.known.canPipeline(now) || p.t.depth() == 1 {
+	if !p.known.canPipeline(now) || p.t.depth() == 1 || p.known.brief() {
 		return alone + shared // as net/http
 	}
 	sharing, late := p.sharing(now)
@@ -254,7 +256,7 @@ func (p *place) needed(now time.Time) int {
 	switch {
 	case p.bindsLate(packed, now):
 		return alone
-	case packed == 1 && p.known.known:
+	case packed == 1 && p.known.known, !p.proven() && p.known.dialsSoon():
 		return alone + shared // as net/http
 	case p.trialIsLate(now), late > 0 && !p.known.known:
 		return alone + min(shared, max(double, burstConns-sharing)) // all may take as long
@@ -272,7 +274,7 @@ func (p *place) needed(now time.Time) int {
 func (p *place) untilProven(sharing int, now time.Time) int {
 	pause, trial, waited := p.known.coldPause(), p.trial(now), now.Sub(p.shared.first.since)
 	way := p.known.distance(waited)
-	far := way >= minPatience && p.known.dialFailures == 0
+	far := way >= minPatience && p.known.dialFailures == 0 && !p.known.switches
 	conns := unprovenConns
 	switch {
 	case trial != nil && trial.oneWrite && far:
@@ -285,18 +287,25 @@ func (p *place) untilProven(sharing int, now time.Time) int {
 	case sharing == 0:
 		conns = 1
 	}
+	if far && sharing == 0 {
+		way = max(way, waited) // a dial may take several round trips (TLS): the first can show nothing before
+	}
 	if far {
 		conns = max(conns, p.early(way))
 	}
 	return conns
 }
 
-// early is how many of those who share and wait are answered sooner on a connection of their
-// own than once others have shown that the origin can pipeline: those who came while a request
-// of the first of them could not have reached it. It is burstConns if they are more. p.mu is held.
+// early is how many of those who share and wait, the first burstConns of them, are answered
+// sooner on a connection of their own than when others have shown that the origin can
+// pipeline: those who have come within way, a round trip, of the first. p.mu is held.
 func (p *place) early(way time.Duration) (n int) {
-	for x := p.shared.first; x != nil && n < burstConns && x.since.Sub(p.shared.first.since) <= way; x = x.behind {
-		n++
+	x := p.shared.first
+	for i := 0; x != nil && i < burstConns; i++ {
+		if x.since.Sub(p.shared.first.since) <= way {
+			n++
+		}
+		x = x.behind
 	}
 	return n
 }

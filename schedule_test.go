@@ -99,8 +99,12 @@ func TestBurstIsToAnOriginFarAway(t *testing.T) {
 	}
 	k := new(knowledge)
 	require.Equal(t, time.Second, k.distance(time.Second), "it is as far at least")
-	k.dialed(time.Now(), time.Millisecond)
-	require.Equal(t, time.Millisecond, k.distance(time.Second), "of a dial func that does TLS, too, that is all that is known")
+	k.switches = true
+	k.dialed(time.Now(), 2*time.Millisecond)
+	require.False(t, k.switches)
+	require.Equal(t, 2*time.Millisecond, k.distance(time.Second), "of a dial func that does TLS, too, that is all that is known")
+	k.reached(3 * time.Millisecond)
+	require.Equal(t, 3*time.Millisecond, k.distance(time.Second))
 }
 
 // Only a pair in one write shows what others could wait for in place of a connection.
@@ -162,11 +166,16 @@ func TestWhoComesWithinARoundTripHasAConnection(t *testing.T) {
 	require.Equal(t, 1, p.untilProven(0, now.Add(minPatience-1)), "whether it is far away is not known yet")
 	require.Equal(t, 40, p.untilProven(0, now.Add(2*way)), "it is as far as that at least")
 	p.known.reached(way)
-	require.Equal(t, 21, p.untilProven(0, now.Add(2*way)))
+	require.Equal(t, 21, p.untilProven(1, now.Add(2*way)))
+	require.Equal(t, 40, p.untilProven(0, now.Add(2*way)), "there is no connection yet that could show anything")
 	require.Equal(t, 21, p.untilProven(0, now), "it is known")
 	p.known.dialFailures = 1
 	require.Equal(t, slowConns, p.untilProven(0, now.Add(2*way)), "no other is sooner")
-	p.known.dialFailures = 0
+	p.known.dialFailures, p.known.switches = 0, true
+	require.Equal(t, slowConns, p.untilProven(0, now.Add(2*way)), "all share one of another protocol")
+	p.known.switches = false
+	p.shared.first.behind.since = now.Add(2 * way) // it came again, and has its old place
+	require.Equal(t, 20, p.untilProven(1, now.Add(2*way)))
 	for range 2 * burstConns {
 		p.shared.push(&exchange{arrived: now, since: now})
 	}
