@@ -467,6 +467,20 @@ func TestServersFarAwayThatCloseAfterSomeAnswers(t *testing.T) {
 	}
 }
 
+// One error that ended its connection was held for a limit, so that an origin far away was
+// not shared again before some connection had given more answers: for most of a minute.
+func TestOneEndIsNoLimit(t *testing.T) {
+	var asked atomic.Int32
+	load := pacedLoad{rtt: 50 * time.Millisecond, n: 3000, every: 3 * time.Millisecond, random: true}
+	load.server.Handler = func(x *pipetest.Exchange) pipetest.Answer {
+		a := pipetest.AnswerContent(x)
+		a.Close = asked.Add(1) == 300
+		return a
+	}
+	ours := load.run(t, piped())
+	require.Less(t, ours.dials, 100)
+}
+
 // All requests share a connection of HTTP/2: once that is known no more are dialed for those
 // who come while it is being made.
 func TestFewDialsToAnOriginKnownToSpeakHTTP2(t *testing.T) {
@@ -514,7 +528,8 @@ type pacedLoad struct {
 	rtt, dial time.Duration // a dial takes rtt, if not given
 	n         int
 	every     time.Duration
-	rounds    int // 1, if not given
+	random    bool // on average
+	rounds    int  // 1, if not given
 }
 
 // paced is what has become of it.
@@ -539,7 +554,7 @@ func asNetHTTP(dial pipetest.DialFunc) http.RoundTripper {
 
 func (l *pacedLoad) run(t *testing.T, makeTransport func(pipetest.DialFunc) http.RoundTripper) (out paced) {
 	synctest.Test(t, func(t *testing.T) {
-		server := pipetest.Server{Plan: l.server.Plan, TLS: l.server.TLS}
+		server := pipetest.Server{Plan: l.server.Plan, TLS: l.server.TLS, Handler: l.server.Handler}
 		w := newWorld(t, &server, makeTransport, memnet.Latency(l.rtt/2))
 		if l.dial > 0 {
 			w.net.DelayDials(l.dial - l.rtt)
@@ -548,6 +563,7 @@ func (l *pacedLoad) run(t *testing.T, makeTransport func(pipetest.DialFunc) http
 		if server.TLS != nil {
 			url = "https://" + pipetest.Host + ":80"
 		}
+		rng := rand.New(rand.NewPCG(1, 1))
 		for range max(1, l.rounds) {
 			took := make([]time.Duration, l.n)
 			var callers sync.WaitGroup
@@ -563,7 +579,11 @@ func (l *pacedLoad) run(t *testing.T, makeTransport func(pipetest.DialFunc) http
 					require.NoError(t, resp.Body.Close())
 					took[i] = time.Since(began)
 				})
-				time.Sleep(l.every)
+				pause := l.every
+				if l.random {
+					pause = time.Duration(float64(pause) * rng.ExpFloat64())
+				}
+				time.Sleep(pause)
 			}
 			callers.Wait()
 			out.took = append(out.took, took...)

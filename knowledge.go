@@ -86,14 +86,17 @@ const (
 	maxUnseen = 256
 
 	// minLasting is how many answers a connection has to give to be worth the steps that
-	// show what the peer can; minLastingFar to an origin far away, where those who share
-	// lose two round trips when it ends.
-	minLasting    = 8
-	minLastingFar = 512
+	// show what the peer can. To an origin far away it is lastingFor times as many as there
+	// are requests in flight: these lose two round trips when it ends.
+	minLasting = 8
+	lastingFor = 10
 
 	// maxFruitless is how many connections in a row may end before they have passed these
 	// steps, until nobody waits for that.
 	maxFruitless = 3
+
+	// loadMemory is how many answers the mean of those in flight is taken over, about.
+	loadMemory = 64
 
 	// tailMemory is how many answers the share of late ones is taken over, about.
 	tailMemory = 512
@@ -145,7 +148,9 @@ type knowledge struct {
 	pairWait  time.Duration // how long a pair may be silent
 	serial    time.Time     // until when the origin is spoken to one request at a time
 	most      int           // exchanges after which it closes connections; 0: unknown
-	endedAt   int           // answers that the last one had given which ended in use, without a word
+	endedAt   int           // answers that the last one of those had given which ended in use
+	limited   bool          // the last two had given as many, which is no chance
+	load      float64       // requests in flight when an answer came, smoothed
 	fruitless int           // connections in a row that have ended in use before they passed all steps
 
 	switches     bool // the last connection turned out to speak another protocol, which all share
@@ -189,10 +194,11 @@ func (k *knowledge) brief() bool {
 	return k.fruitless >= maxFruitless || k.most > 0 && k.most < minLasting || k.briefFarAway()
 }
 
-// briefFarAway reports whether connections to the origin end so soon that they are better
-// not shared, as long as there can be others: each end has all of those who share begin anew.
+// briefFarAway reports whether connections to the origin are known to end so soon that they
+// are better not shared, as long as there can be others: each end has all of those who share
+// begin anew, which takes long.
 func (k *knowledge) briefFarAway() bool {
-	return k.most > 0 && k.most < minLastingFar && k.distance(0) >= minPatience
+	return k.limited && float64(k.most) < lastingFor*k.load && k.distance(0) >= minPatience
 }
 
 // closes takes note that the origin closes a connection in good order after n answers, and
@@ -201,20 +207,24 @@ func (k *knowledge) closes(n int, proof proof) {
 	if proof != proofOpen {
 		k.fruitless++
 	}
+	k.limited = n == k.endedAt
+	k.endedAt = n
 	if n > 1 {
 		k.most = n
 	}
 }
 
 // endedInUse takes note that the origin has ended a connection without a word after n answers,
-// when more were expected. That twice in a row comes after as many is no chance.
+// when more were expected.
 func (k *knowledge) endedInUse(n int, proof proof) {
 	if n == k.endedAt {
 		k.closes(n, proof)
-	} else if proof != proofOpen {
+		return
+	}
+	if proof != proofOpen {
 		k.fruitless++
 	}
-	k.endedAt = n
+	k.limited, k.endedAt = false, n
 }
 
 // dialsSoon reports whether a connection is there so much sooner than an answer that nobody
@@ -474,6 +484,7 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 	}
 	// Content that was read from the connection has come later than its head.
 	p.known.answered(now, took, gap, x.call.Found && x.call.Complete())
+	p.known.load += (float64(p.inFlight) - p.known.load) / loadMemory
 	if x.call.Cut && len(c.line) > 1 {
 		p.known.cut += 1. / tailMemory
 	}
@@ -488,7 +499,7 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 	}
 	c.answered++
 	if c.answered > p.known.most {
-		p.known.most = 0
+		p.known.most, p.known.limited = 0, false
 	}
 	if c.proof == proofAlone {
 		c.proof = proofPair
@@ -501,8 +512,11 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 		if c.pair--; c.pair == 0 && (c.oneWrite || x.out.vouched) {
 			p.conns.proved(c)
 			p.tried = nil
-			p.known.strikes, p.known.proved, p.known.fruitless = 0, true, 0
+			p.known.strikes, p.known.proved = 0, true
 		}
+	}
+	if c.proof == proofOpen {
+		p.known.fruitless = 0
 	}
 }
 

@@ -213,9 +213,12 @@ func TestConnectionsThatEndSoonAreNotShared(t *testing.T) {
 		brief, shared bool
 	}{
 		{way: far, proof: proofOpen, shared: true},
-		{way: far, closes: []int{100}, proof: proofOpen, most: 100, brief: true},
-		{way: far, closes: []int{1000}, proof: proofOpen, most: 1000, shared: true},
-		{way: near, closes: []int{100}, proof: proofOpen, most: 100, shared: true},
+		{way: far, closes: []int{100}, proof: proofOpen, most: 100, shared: true}, // which may be chance
+		{way: far, closes: []int{100, 100}, proof: proofOpen, most: 100, brief: true},
+		{way: far, closes: []int{100, 100, 50}, proof: proofOpen, most: 50, shared: true},
+		{way: far, closes: []int{100, 100}, ends: []int{50}, proof: proofOpen, most: 100, shared: true},
+		{way: far, closes: []int{300, 300}, proof: proofOpen, most: 300, shared: true},
+		{way: near, closes: []int{100, 100}, proof: proofOpen, most: 100, shared: true},
 		{way: near, closes: []int{5}, proof: proofOpen, most: 5, brief: true, shared: true},
 		{way: near, closes: []int{1, 1}, shared: true},
 		{way: near, closes: []int{1, 1, 1}, brief: true, shared: true},
@@ -224,7 +227,7 @@ func TestConnectionsThatEndSoonAreNotShared(t *testing.T) {
 		{way: far, ends: []int{20, 21, 20}, proof: proofOpen, shared: true},
 		{way: far, ends: []int{21, 20, 20}, proof: proofOpen, most: 20, brief: true},
 	} {
-		var k knowledge
+		k := knowledge{load: 25}
 		k.reached(test.way)
 		for _, n := range test.closes {
 			k.closes(n, test.proof)
@@ -254,8 +257,10 @@ func TestEndsThatSayNothing(t *testing.T) {
 	c = &conn{place: p, proof: proofPair, pair: 1, oneWrite: true}
 	x := &exchange{out: &outgoing{}, assigned: time.Now()}
 	x.call.Response.StatusCode = http.StatusOK
+	p.known.most, p.known.limited = 0, true
 	p.learnAnswer(c, x, time.Now())
 	require.Zero(t, p.known.fruitless)
+	require.False(t, p.known.limited, "it has answered more than others")
 }
 
 // Once a connection has shown that the origin can pipeline, those who wait share the next.
