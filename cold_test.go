@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
@@ -400,87 +399,6 @@ func TestThoseWhoFindNoRoomBehindAPairHaveConnections(t *testing.T) {
 	})
 }
 
-// Those who came while an origin far away was being reached, one after the other, used to
-// wait until it was known whether it can pipeline: for up to three round trips more than
-// with net/http.
-func TestThoseWhoComeWhileAnOriginIsReachedWaitForNoOther(t *testing.T) {
-	const n = 150
-	_, serverTLS := pipetest.TLSConfigs()
-	for _, secure := range []bool{false, true} {
-		for _, rtt := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond} {
-			for _, every := range []time.Duration{2 * time.Millisecond, 5 * time.Millisecond} {
-				t.Run(fmt.Sprint(secure, rtt, every), func(t *testing.T) {
-					load := pacedLoad{rtt: rtt, n: n, every: every}
-					reached := rtt
-					if secure {
-						load.server.TLS = serverTLS
-						reached = 2 * rtt
-					}
-					ours, theirs := load.run(t, piped()), load.run(t, asNetHTTP)
-					for i := range ours.took {
-						later := rtt/2 + 5*time.Millisecond // while pairs show what the peer can
-						if i < 64 && time.Duration(i)*every < reached {
-							later = 5 * time.Millisecond // to see that it is far away
-						}
-						require.LessOrEqual(t, ours.took[i], theirs.took[i]+later, i)
-					}
-					require.LessOrEqual(t, ours.dials, 3+int(reached/every), "those who come later have none")
-					require.LessOrEqual(t, ours.dials, theirs.dials)
-				})
-			}
-		}
-	}
-}
-
-// Where dials are answered by something near, and answers come from afar, those who came
-// one after the other used to wait for a pair to be answered rather than for a dial.
-func TestNobodyWaitsForAnAnswerWhereADialIsSooner(t *testing.T) {
-	for _, every := range []time.Duration{2 * time.Millisecond, 5 * time.Millisecond} {
-		load := pacedLoad{rtt: 100 * time.Millisecond, dial: time.Millisecond, n: 60, every: every, rounds: 3}
-		ours, theirs := load.run(t, piped()), load.run(t, asNetHTTP)
-		require.Less(t, ours.mean(), theirs.mean()+7*time.Millisecond, every)
-		require.LessOrEqual(t, ours.dials, theirs.dials+theirs.dials/8, every)
-	}
-}
-
-// A server far away that closes each connection after a few answers, so that none could
-// show that it can pipeline, or was of use for long after it had, had all requests wait
-// for a few connections: ever longer, if more came than these could carry.
-func TestServersFarAwayThatCloseAfterSomeAnswers(t *testing.T) {
-	const n, every, burst = 1000, 2 * time.Millisecond, 64
-	for _, rtt := range []time.Duration{4 * time.Millisecond, 50 * time.Millisecond} {
-		for _, after := range []int{1, 2, 3, 5, 20, 100} {
-			for _, announce := range []bool{true, false} {
-				t.Run(fmt.Sprint(rtt, after, announce), func(t *testing.T) {
-					plan := behaving(pipetest.Behaviour{CloseAfter: after, Announce: announce})
-					load := pacedLoad{server: pipetest.Server{Plan: plan}, rtt: rtt, n: n, every: every}
-					ours, theirs := load.run(t, piped()), load.run(t, asNetHTTP)
-					longest := rtt / 2
-					if after == 1 && !announce {
-						longest = rtt // net/http takes what another has dialed, and sometimes loses it
-					}
-					require.Less(t, ours.mean(), theirs.mean()+longest)
-					require.LessOrEqual(t, ours.dials, theirs.dials+theirs.dials/4+burst, "one more beginning, until the limit is known")
-				})
-			}
-		}
-	}
-}
-
-// One error that ended its connection was held for a limit, so that an origin far away was
-// not shared again before some connection had given more answers: for most of a minute.
-func TestOneEndIsNoLimit(t *testing.T) {
-	var asked atomic.Int32
-	load := pacedLoad{rtt: 50 * time.Millisecond, n: 3000, every: 3 * time.Millisecond, random: true}
-	load.server.Handler = func(x *pipetest.Exchange) pipetest.Answer {
-		a := pipetest.AnswerContent(x)
-		a.Close = asked.Add(1) == 300
-		return a
-	}
-	ours := load.run(t, piped())
-	require.Less(t, ours.dials, 100)
-}
-
 // All requests share a connection of HTTP/2: once that is known no more are dialed for those
 // who come while it is being made.
 func TestFewDialsToAnOriginKnownToSpeakHTTP2(t *testing.T) {
@@ -519,81 +437,6 @@ func TestFewDialsToAnOriginKnownToSpeakHTTP2(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 	})
-}
-
-// A pacedLoad is n requests, one every so long, and that as many times as there are rounds,
-// with no connections at the beginning of each.
-type pacedLoad struct {
-	server    pipetest.Server
-	rtt, dial time.Duration // a dial takes rtt, if not given
-	n         int
-	every     time.Duration
-	random    bool // on average
-	rounds    int  // 1, if not given
-}
-
-// paced is what has become of it.
-type paced struct {
-	took  []time.Duration
-	dials int
-}
-
-func (p *paced) mean() (d time.Duration) {
-	for _, t := range p.took {
-		d += t
-	}
-	return d / time.Duration(len(p.took))
-}
-
-// asNetHTTP makes a Transport of net/http for a world.
-func asNetHTTP(dial pipetest.DialFunc) http.RoundTripper {
-	tr := &http.Transport{DialContext: dial}
-	tr.TLSClientConfig, _ = pipetest.TLSConfigs()
-	return tr
-}
-
-func (l *pacedLoad) run(t *testing.T, makeTransport func(pipetest.DialFunc) http.RoundTripper) (out paced) {
-	synctest.Test(t, func(t *testing.T) {
-		server := pipetest.Server{Plan: l.server.Plan, TLS: l.server.TLS, Handler: l.server.Handler}
-		w := newWorld(t, &server, makeTransport, memnet.Latency(l.rtt/2))
-		if l.dial > 0 {
-			w.net.DelayDials(l.dial - l.rtt)
-		}
-		url := worldURL
-		if server.TLS != nil {
-			url = "https://" + pipetest.Host + ":80"
-		}
-		rng := rand.New(rand.NewPCG(1, 1))
-		for range max(1, l.rounds) {
-			took := make([]time.Duration, l.n)
-			var callers sync.WaitGroup
-			for i := range took {
-				callers.Go(func() {
-					began := time.Now()
-					req, err := http.NewRequest("GET", url, nil)
-					require.NoError(t, err)
-					resp, err := w.rt.RoundTrip(req)
-					require.NoError(t, err)
-					_, err = io.Copy(io.Discard, resp.Body)
-					require.NoError(t, err)
-					require.NoError(t, resp.Body.Close())
-					took[i] = time.Since(began)
-				})
-				pause := l.every
-				if l.random {
-					pause = time.Duration(float64(pause) * rng.ExpFloat64())
-				}
-				time.Sleep(pause)
-			}
-			callers.Wait()
-			out.took = append(out.took, took...)
-			w.rt.(interface{ CloseIdleConnections() }).CloseIdleConnections()
-			time.Sleep(time.Second)
-		}
-		out.dials = w.net.Dials()
-		w.wantNothingLeft()
-	})
-	return out
 }
 
 // Where all dials fail, those who wait are told after a few, and not one by one.

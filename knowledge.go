@@ -148,8 +148,8 @@ type knowledge struct {
 	pairWait  time.Duration // how long a pair may be silent
 	serial    time.Time     // until when the origin is spoken to one request at a time
 	most      int           // exchanges after which it closes connections; 0: unknown
-	endedAt   int           // answers that the last one of those had given which ended in use
-	limited   bool          // the last two had given as many, which is no chance
+	endedAt   int           // answers that the last connection had given which ended in use
+	limited   bool          // so had the one before it, which is no chance
 	load      float64       // requests in flight when an answer came, smoothed
 	fruitless int           // connections in a row that have ended in use before they passed all steps
 
@@ -201,30 +201,18 @@ func (k *knowledge) briefFarAway() bool {
 	return k.limited && float64(k.most) < lastingFor*k.load && k.distance(0) >= minPatience
 }
 
-// closes takes note that the origin closes a connection in good order after n answers, and
-// how far that was trusted. One answer alone may be an error that ends the connection.
-func (k *knowledge) closes(n int, proof proof) {
+// ends takes note that the origin has ended a connection in use after n answers, announced or
+// without a word, and how far that was trusted. One answer alone may be an error that ends the
+// connection.
+func (k *knowledge) ends(n int, announced bool, proof proof) {
 	if proof != proofOpen {
 		k.fruitless++
 	}
-	k.limited = n == k.endedAt
+	k.limited = n > 1 && n == k.endedAt
 	k.endedAt = n
-	if n > 1 {
+	if n > 1 && announced || k.limited {
 		k.most = n
 	}
-}
-
-// endedInUse takes note that the origin has ended a connection without a word after n answers,
-// when more were expected.
-func (k *knowledge) endedInUse(n int, proof proof) {
-	if n == k.endedAt {
-		k.closes(n, proof)
-		return
-	}
-	if proof != proofOpen {
-		k.fruitless++
-	}
-	k.limited, k.endedAt = false, n
 }
 
 // dialsSoon reports whether a connection is there so much sooner than an answer that nobody
@@ -525,7 +513,7 @@ func (p *place) learnEnd(c *conn, err error) {
 	now := time.Now()
 	ours := errors.Is(err, pipeline.ErrRetired) || errors.Is(err, net.ErrClosed)
 	if !ours && c.unanswered && c.answered > 0 {
-		p.known.endedInUse(c.answered, c.proof)
+		p.known.ends(c.answered, false, c.proof)
 	}
 	switch {
 	case errors.Is(err, pipeline.ErrSurplus):
@@ -549,5 +537,5 @@ func (c *conn) learnClose(x *exchange) {
 	if slices.Contains(c.line, x) {
 		n++ // its content is still to be read
 	}
-	p.known.closes(n, c.proof)
+	p.known.ends(n, true, c.proof)
 }

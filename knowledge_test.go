@@ -217,6 +217,7 @@ func TestConnectionsThatEndSoonAreNotShared(t *testing.T) {
 		{way: far, closes: []int{100, 100}, proof: proofOpen, most: 100, brief: true},
 		{way: far, closes: []int{100, 100, 50}, proof: proofOpen, most: 50, shared: true},
 		{way: far, closes: []int{100, 100}, ends: []int{50}, proof: proofOpen, most: 100, shared: true},
+		{way: far, closes: []int{100, 1, 1}, proof: proofOpen, most: 100, shared: true}, // errors
 		{way: far, closes: []int{300, 300}, proof: proofOpen, most: 300, shared: true},
 		{way: near, closes: []int{100, 100}, proof: proofOpen, most: 100, shared: true},
 		{way: near, closes: []int{5}, proof: proofOpen, most: 5, brief: true, shared: true},
@@ -230,10 +231,10 @@ func TestConnectionsThatEndSoonAreNotShared(t *testing.T) {
 		k := knowledge{load: 25}
 		k.reached(test.way)
 		for _, n := range test.closes {
-			k.closes(n, test.proof)
+			k.ends(n, true, test.proof)
 		}
 		for _, n := range test.ends {
-			k.endedInUse(n, test.proof)
+			k.ends(n, false, test.proof)
 		}
 		require.Equal(t, test.most, k.most, test)
 		require.Equal(t, test.brief, k.brief(), test)

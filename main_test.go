@@ -37,6 +37,18 @@ func piped(changes ...change) func(dial pipetest.DialFunc) http.RoundTripper {
 	}
 }
 
+// netHTTP makes net/http's Transport of a test, likewise.
+func netHTTP(changes ...func(*http.Transport)) func(dial pipetest.DialFunc) http.RoundTripper {
+	return func(dial pipetest.DialFunc) http.RoundTripper {
+		tr := &http.Transport{DialContext: dial}
+		tr.TLSClientConfig, _ = pipetest.TLSConfigs()
+		for _, f := range changes {
+			f(tr)
+		}
+		return tr
+	}
+}
+
 func maxConns(n int) change   { return func(tr *httppipe.Transport) { tr.MaxConnsPerHost = n } }
 func maxDepth(n int) change   { return func(tr *httppipe.Transport) { tr.MaxPipelineDepth = n } }
 func uploads() change         { return func(tr *httppipe.Transport) { tr.PipelineUploads = true } }

@@ -277,16 +277,11 @@ func (p *program) piped() func(pipetest.DialFunc) http.RoundTripper {
 }
 
 func (p *program) netHTTP() func(pipetest.DialFunc) http.RoundTripper {
-	return func(dial pipetest.DialFunc) http.RoundTripper {
-		tr := &http.Transport{
-			DialContext:     dial,
-			MaxConnsPerHost: p.maxConns, MaxIdleConnsPerHost: p.maxIdle,
-			DisableKeepAlives: p.noKeepAlive,
-			IdleConnTimeout:   p.idleTime,
-		}
-		tr.TLSClientConfig, _ = pipetest.TLSConfigs()
-		return tr
-	}
+	return netHTTP(func(tr *http.Transport) {
+		tr.MaxConnsPerHost, tr.MaxIdleConnsPerHost = p.maxConns, p.maxIdle
+		tr.DisableKeepAlives = p.noKeepAlive
+		tr.IdleConnTimeout = p.idleTime
+	})
 }
 
 // options are those of the network in memory.

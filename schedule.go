@@ -99,8 +99,7 @@ func (p *place) awaitsPartner(x *exchange, c *conn, now time.Time) bool {
 // where the second is known to wait too long, as behind slow handlers, or the peer answers
 // no two more.
 func (p *place) pairs(c *conn, now time.Time) bool {
-	return p.known.canPipeline(now) && (p.known.packed() > 1 || p.full()) &&
-		p.answersOf(c) >= 2 && !(c.keep.last > 0 && c.gone+2 > c.keep.last)
+	return p.known.canPipeline(now) && (p.known.packed() > 1 || p.full()) && p.answersOf(c) >= 2
 }
 
 // partnerPause is how long x, which has begun to wait for a partner or may do so, should
@@ -190,13 +189,17 @@ func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
 	return min(depth, p.answersOf(c))
 }
 
-// answersOf is how many more answers, at least one, are expected of c: what the origin gives
-// on a connection, as far as is known.
+// answersOf is how many more answers, at least one, are expected of c: what it has announced,
+// and the origin gives on a connection, as far as is known.
 func (p *place) answersOf(c *conn) int {
-	if p.known.most == 0 {
-		return math.MaxInt
+	n := math.MaxInt
+	if p.known.most > 0 {
+		n = p.known.most - c.answered
 	}
-	return max(1, p.known.most-c.answered)
+	if c.keep.last > 0 {
+		n = min(n, c.keep.last-c.gone)
+	}
+	return max(1, n)
 }
 
 // pairsWith reports whether x and second, if there is one, can prove a connection in one
@@ -287,10 +290,10 @@ func (p *place) untilProven(sharing int, now time.Time) int {
 	case sharing == 0:
 		conns = 1
 	}
-	if far && sharing == 0 {
-		way = max(way, waited) // a dial may take several round trips (TLS): the first can show nothing before
-	}
 	if far {
+		if sharing == 0 {
+			way = max(way, waited) // a dial may take several round trips (TLS), before which none shows anything
+		}
 		conns = max(conns, p.early(way))
 	}
 	return conns

@@ -1,0 +1,194 @@
+package httppipe_test
+
+// Requests at a given pace, in virtual time, beside an http.Transport that carries the same:
+// what ours never makes worse.
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/httppipe/httppipe/internal/memnet"
+	"github.com/httppipe/httppipe/internal/pipetest"
+)
+
+// A pacedLoad is n requests, one every so long, and that as many times as there are rounds,
+// with no connections at the beginning of each.
+type pacedLoad struct {
+	server    func() *pipetest.Server // a plain one, if not given
+	secure    bool
+	rtt, dial time.Duration // a dial takes rtt, and TLS as long again, if not given
+	n         int
+	every     time.Duration
+	random    bool // on average
+	rounds    int  // 1, if not given
+}
+
+// paced is what has become of it.
+type paced struct {
+	took  []time.Duration
+	dials int
+}
+
+func (p *paced) mean() (d time.Duration) {
+	for _, t := range p.took {
+		d += t
+	}
+	return d / time.Duration(len(p.took))
+}
+
+// run has a Transport carry l, which makeTransport makes.
+func (l *pacedLoad) run(t *testing.T, makeTransport func(pipetest.DialFunc) http.RoundTripper) (out paced) {
+	synctest.Test(t, func(t *testing.T) {
+		server := new(pipetest.Server)
+		if l.server != nil {
+			server = l.server()
+		}
+		url := worldURL
+		if l.secure {
+			_, server.TLS = pipetest.TLSConfigs()
+			url = "https://" + pipetest.Host + ":80"
+		}
+		w := newWorld(t, server, makeTransport, memnet.Latency(l.rtt/2))
+		if l.dial > 0 {
+			w.net.DelayDials(l.dial - l.rtt)
+		}
+		rng := rand.New(rand.NewPCG(1, 1))
+		for range max(1, l.rounds) {
+			took := make([]time.Duration, l.n)
+			var callers sync.WaitGroup
+			for i := range took {
+				callers.Go(func() {
+					began := time.Now()
+					req, err := http.NewRequest("GET", url, nil)
+					require.NoError(t, err)
+					resp, err := w.rt.RoundTrip(req)
+					require.NoError(t, err)
+					_, err = io.Copy(io.Discard, resp.Body)
+					require.NoError(t, err)
+					require.NoError(t, resp.Body.Close())
+					took[i] = time.Since(began)
+				})
+				pause := l.every
+				if l.random {
+					pause = time.Duration(float64(pause) * rng.ExpFloat64())
+				}
+				time.Sleep(pause)
+			}
+			callers.Wait()
+			out.took = append(out.took, took...)
+			w.rt.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+			time.Sleep(time.Second)
+		}
+		out.dials = w.net.Dials()
+		w.wantNothingLeft()
+	})
+	return out
+}
+
+// Those who came while an origin far away was being reached, one after the other, used to
+// wait until it was known whether it can pipeline: for up to three round trips more than
+// with net/http.
+func TestThoseWhoComeWhileAnOriginIsReachedWaitForNoOther(t *testing.T) {
+	const n = 150
+	for _, secure := range []bool{false, true} {
+		for _, rtt := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond} {
+			for _, every := range []time.Duration{2 * time.Millisecond, 5 * time.Millisecond} {
+				t.Run(fmt.Sprint(secure, rtt, every), func(t *testing.T) {
+					load := pacedLoad{secure: secure, rtt: rtt, n: n, every: every}
+					reached := rtt
+					if secure {
+						reached = 2 * rtt
+					}
+					ours, theirs := load.run(t, piped()), load.run(t, netHTTP())
+					for i := range ours.took {
+						later := rtt/2 + 5*time.Millisecond // while pairs show what the peer can
+						if i < 64 && time.Duration(i)*every < reached {
+							later = 5 * time.Millisecond // to see that it is far away
+						}
+						require.LessOrEqual(t, ours.took[i], theirs.took[i]+later, i)
+					}
+					require.LessOrEqual(t, ours.dials, 3+int(reached/every), "those who come later have none")
+					require.LessOrEqual(t, ours.dials, theirs.dials)
+				})
+			}
+		}
+	}
+}
+
+// Where dials are answered by something near, and answers come from afar, those who came
+// one after the other used to wait for a pair to be answered rather than for a dial.
+func TestNobodyWaitsForAnAnswerWhereADialIsSooner(t *testing.T) {
+	for _, every := range []time.Duration{2 * time.Millisecond, 5 * time.Millisecond} {
+		load := pacedLoad{rtt: 100 * time.Millisecond, dial: time.Millisecond, n: 60, every: every, rounds: 3}
+		ours, theirs := load.run(t, piped()), load.run(t, netHTTP())
+		require.Less(t, ours.mean(), theirs.mean()+7*time.Millisecond, every)
+		require.LessOrEqual(t, ours.dials, theirs.dials+theirs.dials/8, every)
+	}
+}
+
+// A server far away that closes each connection after a few answers, so that none could
+// show that it can pipeline, or was of use for long after it had, had all requests wait
+// for a few connections: ever longer, if more came than these could carry.
+func TestServersFarAwayThatCloseAfterSomeAnswers(t *testing.T) {
+	const n, every, burst = 1000, 2 * time.Millisecond, 64
+	for _, rtt := range []time.Duration{4 * time.Millisecond, 50 * time.Millisecond} {
+		for _, after := range []int{1, 2, 3, 5, 20, 100} {
+			for _, announce := range []bool{true, false} {
+				t.Run(fmt.Sprint(rtt, after, announce), func(t *testing.T) {
+					closing := func() *pipetest.Server {
+						return &pipetest.Server{Plan: behaving(pipetest.Behaviour{CloseAfter: after, Announce: announce})}
+					}
+					load := pacedLoad{server: closing, rtt: rtt, n: n, every: every}
+					ours, theirs := load.run(t, piped()), load.run(t, netHTTP())
+					later := rtt / 2
+					switch {
+					case after == 1 && !announce:
+						later = rtt // net/http takes what another has dialed, and sometimes loses it
+					case after >= 20:
+						later = rtt / 5
+					}
+					require.Less(t, ours.mean(), theirs.mean()+later)
+					require.LessOrEqual(t, ours.dials, theirs.dials+theirs.dials/4+burst, "one more beginning, until the limit is known")
+				})
+			}
+		}
+	}
+}
+
+// One error that ended its connection was held for a limit, so that an origin far away was
+// not shared again before some connection had given more answers: for most of a minute.
+func TestOneEndIsNoLimit(t *testing.T) {
+	failing := func() *pipetest.Server {
+		var asked atomic.Int32
+		return &pipetest.Server{Handler: func(x *pipetest.Exchange) pipetest.Answer {
+			a := pipetest.AnswerContent(x)
+			a.Close = asked.Add(1) == 300
+			return a
+		}}
+	}
+	load := pacedLoad{server: failing, rtt: 50 * time.Millisecond, n: 3000, every: 3 * time.Millisecond, random: true}
+	ours := load.run(t, piped())
+	require.Less(t, ours.dials, 100)
+}
+
+// A cold origin far away that is asked hundreds of times at once takes a few round trips
+// more than with net/http, which opens a connection for each.
+func TestHundredsAtOnceTakeAFewRoundTripsMore(t *testing.T) {
+	const rtt = 50 * time.Millisecond
+	for n, more := range map[int]time.Duration{64: 0, 130: 2, 500: 4} {
+		load := pacedLoad{rtt: rtt, n: n}
+		ours, theirs := load.run(t, piped()), load.run(t, netHTTP())
+		require.LessOrEqual(t, slices.Max(ours.took), slices.Max(theirs.took)+more*rtt+5*time.Millisecond, n)
+		require.LessOrEqual(t, ours.dials, 64, n)
+	}
+}
