@@ -45,7 +45,7 @@ func TestModel(t *testing.T) {
 		if len(hangs) > 0 && !p.mayHang() {
 			t.Errorf("these calls hang: %v\n%v", hangs, p)
 		}
-		if seed%20 == 0 && !p.mayHang() {
+		if seed%20 == 0 && !p.mayHang() && !p.spins() {
 			require.Empty(t, p.inMemory(t, p.netHTTP()), "calls that hang with net/http\n%v", p)
 		}
 	})
