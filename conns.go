@@ -1,19 +1,16 @@
 package httppipe
 
-import (
-	"slices"
-	"time"
-)
+import "slices"
 
 // A connSet holds the connections of a place: first those that carry something, then
 // the idle ones, that used last first. So who looks for one to join does not go through
 // all that are kept for later. The zero value is empty.
 type connSet struct {
 	all    []*conn
-	busy   int       // how many of them carry something
-	proven int       // how many have passed all steps
-	looked int       // where the next look at some begins
-	full   time.Time // when the last look at all began
+	busy   int     // how many of them carry something
+	proven int     // how many have passed all steps
+	looked int     // where the next look at some begins
+	full   instant // when the last look at all began
 }
 
 // maxLook is how many of those that carry something are looked at for one to join, if there
@@ -26,7 +23,7 @@ func (s *connSet) carrying() []*conn { return s.all[:s.busy] }
 // look returns those that carry something, or maxLook of them, others each time, if it has
 // returned all less than minTick ago: but not in this moment, as for those who are served
 // in one go.
-func (s *connSet) look(now time.Time) []*conn {
+func (s *connSet) look(now instant) []*conn {
 	if since := now.Sub(s.full); s.busy <= maxLook || since == 0 || since >= minTick {
 		s.full = now
 		return s.carrying()

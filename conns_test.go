@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -67,7 +66,7 @@ func TestConnSetLook(t *testing.T) {
 			s.took(c)
 		}
 		s.add(new(conn)) // idle
-		now := time.Now()
+		now := clock()
 		for range 2 {
 			require.True(t, slices.Equal(s.carrying(), s.look(now)))
 		}

@@ -20,7 +20,7 @@ func (d *lookedAt) Usable() bool { *d.n++; return true }
 
 // crowd is a place with n connections, all there can be, each with a request that is late;
 // a func that returns another request for them; and how many of them were looked at.
-func crowd(n int, now time.Time) (p *place, get func() *exchange, looks *int) {
+func crowd(n int, now instant) (p *place, get func() *exchange, looks *int) {
 	r := &route{addr: "o"}
 	p = newTestPlace(&Transport{MaxConnsPerHost: n})
 	p.known.known, p.known.usual = true, 10*time.Millisecond
@@ -37,7 +37,7 @@ func crowd(n int, now time.Time) (p *place, get func() *exchange, looks *int) {
 // With thousands of connections to slow handlers, each request went through all of them,
 // some times: 3000 callers got half of what they get with net/http.
 func TestVeryManyConnectionsAreNotAllLookedAt(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	p, get, looks := crowd(1000, now)
 	require.Nil(t, p.choose(get(), now))
 	require.GreaterOrEqual(t, *looks, 1000)
@@ -59,7 +59,7 @@ func TestVeryManyConnectionsAreNotAllLookedAt(t *testing.T) {
 // as it was until it happened to be looked at again.
 func TestOneOfVeryManyThatGetsRoomIsJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		now := time.Now()
+		now := clock()
 		p, get, _ := crowd(1000, now)
 		p.t.MaxPipelineDepth = 2
 		c := p.conns.all[900]
@@ -79,7 +79,7 @@ func TestOneOfVeryManyThatGetsRoomIsJoined(t *testing.T) {
 // do.
 func TestWhoComesToTheFrontOfQueueLooksForPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		now := time.Now()
+		now := clock()
 		p, get, _ := crowd(2, now)
 		c := p.conns.all[0]
 		c.turn, c.line[0].assigned = now, now
@@ -100,7 +100,7 @@ func TestWhoComesToTheFrontOfQueueLooksForPlace(t *testing.T) {
 // changed. With thousands in it nobody got on.
 func TestWhoComesToQueueLooksForNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		now := time.Now()
+		now := clock()
 		p, get, looks := crowd(100, now)
 		for i := range 3 {
 			*looks = 0
@@ -115,7 +115,7 @@ func TestWhoComesToQueueLooksForNoPlace(t *testing.T) {
 // happened on any of them.
 func TestTimerOfVeryManyConnectionsIsNotSetByEachRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		now := time.Now()
+		now := clock()
 		for _, n := range []int{maxLook, maxLook + 1} {
 			p, get, _ := crowd(n, now)
 			p.known.usual = time.Minute // the next look is far
@@ -157,7 +157,7 @@ func TestFewDialsAtOnceInBusyProcess(t *testing.T) {
 // An origin that is farther away than it was, because of another network, say, is not taken
 // for a crowd for ever.
 func TestDialsThatBecameLongerCrowdForAMinute(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	k := knowledge{lag: minUsual}
 	k.dialed(now, time.Millisecond)
 	require.False(t, k.dialsCrowd())

@@ -43,7 +43,7 @@ func (l *connList) remove(c *conn) {
 
 // becameIdle takes note that c carries nothing, and closes connections that are
 // too many. c.place.mu is held.
-func (pl *pool) becameIdle(c *conn, now time.Time) {
+func (pl *pool) becameIdle(c *conn, now instant) {
 	p, t := c.place, c.place.t
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
@@ -108,7 +108,7 @@ func (c *conn) isIdle() bool { return c.inFlight == 0 && !c.closing && !c.ended 
 
 // notIdle takes c out of the idle connections, and returns for how long it has been
 // among them.
-func (pl *pool) notIdle(c *conn, now time.Time) time.Duration {
+func (pl *pool) notIdle(c *conn, now instant) time.Duration {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
 	if !c.listed {
@@ -124,7 +124,7 @@ func (pl *pool) period(t *Transport) time.Duration {
 	if t.IdleConnTimeout <= 0 || pl.idle.first == nil {
 		return janitorPeriod
 	}
-	left := time.Until(pl.idle.first.idleSince.Add(t.IdleConnTimeout))
+	left := pl.idle.first.idleSince.Add(t.IdleConnTimeout).Sub(clock())
 	return min(janitorPeriod, max(left, time.Millisecond))
 }
 
@@ -160,7 +160,7 @@ func (c *conn) idleFor() time.Duration {
 	if !c.listed {
 		return 0
 	}
-	return time.Since(c.idleSince)
+	return clock().Sub(c.idleSince)
 }
 
 // isSpent is spent for those who do not hold place.mu.

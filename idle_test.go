@@ -2,7 +2,6 @@ package httppipe
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -16,8 +15,8 @@ func TestConnThatIsAboutToBeClosedIsNotIdle(t *testing.T) {
 	closing := &conn{place: p, d: new(headDriver), closing: true}
 	c := &conn{place: p, d: new(headDriver)}
 	p.conns = connsOf(closing, c)
-	tr.pool.becameIdle(c, time.Now())
+	tr.pool.becameIdle(c, clock())
 	require.False(t, c.closing)
 	require.Equal(t, Stats{Conns: 2, Idle: 1}, tr.Stats())
-	tr.pool.notIdle(c, time.Now())
+	tr.pool.notIdle(c, clock())
 }

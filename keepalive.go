@@ -67,7 +67,7 @@ func parseKeepAlive(values []string) (timeout, more int) {
 func (c *conn) spent() bool {
 	k := &c.keep
 	return k.last > 0 && c.gone+c.inFlight >= k.last ||
-		k.idle > 0 && c.inFlight == 0 && time.Since(c.turn) >= k.idle
+		k.idle > 0 && c.inFlight == 0 && clock().Sub(c.turn) >= k.idle
 }
 
 // heedStreamed has c heed the response to x, whose content is still to be read.

@@ -54,7 +54,7 @@ func threeOnAConn() (p *place, c *conn, line [3]*exchange) {
 	p = newTestPlace(new(Transport))
 	c = &conn{place: p, d: new(headDriver), proof: proofOpen}
 	p.conns = connsOf(c)
-	now := time.Now()
+	now := clock()
 	for i := range line {
 		line[i] = &exchange{out: &outgoing{shareable: true}, route: new(route)}
 		p.assign(line[i], c, now)
@@ -78,7 +78,7 @@ func TestReleasedPlaceIsNoRequest(t *testing.T) {
 // The head used to be due anew when somebody behind it gave up.
 func TestWhoLeavesFromTheMiddleIsNoAnswer(t *testing.T) {
 	_, c, line := threeOnAConn()
-	turn := time.Now().Add(-time.Second)
+	turn := clock().Add(-time.Second)
 	c.turn = turn
 	c.left(&line[1].call)
 	require.Equal(t, turn, c.turn)
@@ -89,7 +89,7 @@ func TestWhoLeavesFromTheMiddleIsNoAnswer(t *testing.T) {
 // Two requests used to go in one write to see whether the server can pipeline, although it
 // had announced one more answer, or gives no more on any connection; or waited to do so.
 func TestPairIsNoMoreThanIsAnswered(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	for _, test := range []struct{ last, most, sent int }{{0, 0, 2}, {2, 0, 1}, {3, 0, 2}, {0, 2, 1}, {0, 3, 2}} {
 		newPlace := func() (p *place, c *conn, get func() *exchange) {
 			p = newTestPlace(&Transport{MaxConnsPerHost: 1})

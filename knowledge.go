@@ -124,7 +124,7 @@ type knowledge struct {
 	rtt     time.Duration // the shortest time that an answer to a request alone took
 	dial    time.Duration // mean of the times that connections took
 	least   time.Duration // the shortest of these in the last minute or so
-	leastAt time.Time     // when it was taken
+	leastAt instant       // when it was taken
 	way     time.Duration // the shortest time that it took to reach the origin; 0: unknown
 	known   bool          // there was an answer
 	service time.Duration // mean of the services seen, very long ones cut off
@@ -139,14 +139,14 @@ type knowledge struct {
 	lag     time.Duration // how late this process is itself, smoothed
 
 	packing    packing
-	answeredAt time.Time // when the last answer came
-	pausedTill time.Time // answers that are late until then are late for one reason,
-	pauseKnown bool      // which has been counted
+	answeredAt instant // when the last answer came
+	pausedTill instant // answers that are late until then are late for one reason,
+	pauseKnown bool    // which has been counted
 
 	strikes   int           // see maxStrikes
 	proved    bool          // a connection has passed all steps since the last verdict
 	pairWait  time.Duration // how long a pair may be silent
-	serial    time.Time     // until when the origin is spoken to one request at a time
+	serial    instant       // until when the origin is spoken to one request at a time
 	most      int           // exchanges after which it closes connections; 0: unknown
 	endedAt   int           // answers that the last connection had given which ended in use
 	limited   bool          // so had the one before it, which is no chance
@@ -155,11 +155,11 @@ type knowledge struct {
 
 	switches     bool // the last connection turned out to speak another protocol, which all share
 	dialFailures int  // in a row
-	dialAfter    time.Time
+	dialAfter    instant
 }
 
 // dialed takes note of how long a connection took that is there now.
-func (k *knowledge) dialed(now time.Time, took time.Duration) {
+func (k *knowledge) dialed(now instant, took time.Duration) {
 	k.dialFailures, k.switches = 0, false
 	if k.dial == 0 {
 		k.dial = took
@@ -220,20 +220,20 @@ func (k *knowledge) ends(n int, announced bool, proof proof) {
 func (k *knowledge) dialsSoon() bool { return k.known && k.rtt >= k.dial+minPatience }
 
 // dialFailed puts off the next dial: a little longer each time, and not all at once.
-func (k *knowledge) dialFailed(now time.Time) {
+func (k *knowledge) dialFailed(now instant) {
 	pause := min(maxDialPause, 10*time.Millisecond<<min(k.dialFailures, 10))
 	k.dialFailures++
 	k.dialAfter = now.Add(pause/2 + rand.N(pause/2))
 }
 
 // dialsFail reports whether another dial should wait because of those that failed.
-func (k *knowledge) dialsFail(now time.Time, dialing int) bool {
+func (k *knowledge) dialsFail(now instant, dialing int) bool {
 	return now.Before(k.dialAfter) || k.dialFailures > 0 && dialing > 0
 }
 
 // convict takes note of a pair that has broken its connection, or was silent where
 // one alone was not.
-func (k *knowledge) convict(now time.Time) {
+func (k *knowledge) convict(now instant) {
 	limit := maxStrikes
 	if k.proved {
 		limit = maxStrikesProved
@@ -245,12 +245,12 @@ func (k *knowledge) convict(now time.Time) {
 }
 
 // canPipeline reports whether more than one request may be in flight.
-func (k *knowledge) canPipeline(now time.Time) bool { return now.After(k.serial) }
+func (k *knowledge) canPipeline(now instant) bool { return now.After(k.serial) }
 
 // answered takes note of an answer that came now, took after its request was assigned,
 // and gap after the answer before it, or after the assignment if there was none. If
 // it was found, because nobody was there to see it come, it came earlier than that.
-func (k *knowledge) answered(now time.Time, took, gap time.Duration, found bool) {
+func (k *knowledge) answered(now instant, took, gap time.Duration, found bool) {
 	if gap >= took && (k.rtt == 0 || took < k.rtt) {
 		k.rtt = took // it was alone
 	}
@@ -308,7 +308,7 @@ func (k *knowledge) learnService(service time.Duration) {
 // learnTail takes note of whether an answer was late; others who waited behind it
 // know that. If it was found, this process was. Late answers that come together, after a
 // time in which none came on any connection, were held up by one thing, and count as one.
-func (k *knowledge) learnTail(now time.Time, served time.Duration, found bool) {
+func (k *knowledge) learnTail(now instant, served time.Duration, found bool) {
 	if now.Sub(k.answeredAt) > k.patience()/2 {
 		k.pausedTill, k.pauseKnown = now.Add(together), false
 	}
@@ -455,7 +455,7 @@ func (k *knowledge) patienceWithPair() time.Duration {
 // judge compares the answer to a request alone with that to the same one in a pair, which
 // was silent: if it came in time, the pair was the reason; if not, the origin is slow, and
 // pairs are given more time.
-func (k *knowledge) judge(took time.Duration, now time.Time) {
+func (k *knowledge) judge(took time.Duration, now instant) {
 	if took < k.patienceWithPair() {
 		k.convict(now)
 	} else {
@@ -464,7 +464,7 @@ func (k *knowledge) judge(took time.Duration, now time.Time) {
 }
 
 // learnAnswer takes note that x has left c; p.mu is held.
-func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
+func (p *place) learnAnswer(c *conn, x *exchange, now instant) {
 	took, gap := now.Sub(x.assigned), now.Sub(c.turn)
 	if c.ended || x.call.Response.StatusCode == 0 {
 		c.unanswered = true
@@ -510,7 +510,7 @@ func (p *place) learnAnswer(c *conn, x *exchange, now time.Time) {
 
 // learnEnd takes note that c has ended; p.mu is held.
 func (p *place) learnEnd(c *conn, err error) {
-	now := time.Now()
+	now := clock()
 	ours := errors.Is(err, pipeline.ErrRetired) || errors.Is(err, net.ErrClosed)
 	if !ours && c.unanswered && c.answered > 0 {
 		p.known.ends(c.answered, false, c.proof)

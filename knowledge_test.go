@@ -18,7 +18,7 @@ func TestLateAnswersAfterAPauseCountAsOne(t *testing.T) {
 	const late = 16
 	tail := func(pause time.Duration, between int) float64 {
 		k := &knowledge{rtt: time.Millisecond}
-		now := time.Now()
+		now := clock()
 		inTime := func() { k.answered(now, 10*time.Millisecond, 10*time.Microsecond, false) }
 		for range 512 {
 			now = now.Add(10 * time.Microsecond)
@@ -46,7 +46,7 @@ func TestShortServicesAreLearnt(t *testing.T) {
 	k := &knowledge{rtt: time.Millisecond}
 	for _, service := range []time.Duration{1500, 4000, 500} {
 		for range 100_000 {
-			k.answered(time.Now(), 10*time.Millisecond, service, false)
+			k.answered(clock(), 10*time.Millisecond, service, false)
 		}
 		require.InEpsilon(t, float64(service), float64(k.service), .01)
 	}
@@ -57,7 +57,7 @@ func TestShortServicesAreLearnt(t *testing.T) {
 		if i%64 == 0 {
 			gap = 200 * time.Microsecond
 		}
-		k.answered(time.Now(), 10*time.Millisecond, gap, false)
+		k.answered(clock(), 10*time.Millisecond, gap, false)
 		if i > 50_000 {
 			least, most = min(least, k.service), max(most, k.service)
 		}
@@ -106,7 +106,7 @@ func TestManyBusyConnectionsBecomeFewer(t *testing.T) {
 	busy := func(conns int) time.Duration { return time.Duration(conns) * 10 * time.Microsecond }
 	left := func(each time.Duration) int {
 		k = &knowledge{rtt: 100 * time.Microsecond}
-		now, n := time.Now(), conns
+		now, n := clock(), conns
 		for range 200_000 {
 			k.service = busy(n) // which is what each of them shows
 			n = conns / min(conns, k.packed())
@@ -124,7 +124,7 @@ func TestManyBusyConnectionsBecomeFewer(t *testing.T) {
 // What was in flight when a trial began was sent by the rules of before, and used to be all
 // that a window saw where more was in flight than it counted.
 func TestWindowLetsPassWhatWasInFlight(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	var w window
 	for n := 1; ; n++ {
 		now = now.Add(time.Millisecond)
@@ -156,7 +156,7 @@ func TestTrialSeesAnswersThatTakeTwiceAsLong(t *testing.T) {
 // hundreds of times.
 func TestFewCallersDoNotWaitAsManyDo(t *testing.T) {
 	k := &knowledge{rtt: 100 * time.Microsecond, packing: packing{doubled: maxDoubledBusy}}
-	now := time.Now()
+	now := clock()
 	answered := func() { k.weigh(now, now.Add(-time.Millisecond), true, 6) }
 	answered()
 	now = now.Add(2 * busyWindow)
@@ -170,7 +170,7 @@ func TestFewCallersDoNotWaitAsManyDo(t *testing.T) {
 // Until a request was seen that had waited behind another, handlers used to be taken for as
 // quick as can be.
 func TestServiceIsWhatAnAnswerTakesLongerThanTheWay(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	for way, want := range map[time.Duration]time.Duration{
 		2 * time.Millisecond:  20*time.Millisecond - minPatience,
 		18 * time.Millisecond: 0, // this machine may have been the reason
@@ -256,17 +256,17 @@ func TestEndsThatSayNothing(t *testing.T) {
 	require.Equal(t, 1, p.known.fruitless)
 
 	c = &conn{place: p, proof: proofPair, pair: 1, oneWrite: true}
-	x := &exchange{out: &outgoing{}, assigned: time.Now()}
+	x := &exchange{out: &outgoing{}, assigned: clock()}
 	x.call.Response.StatusCode = http.StatusOK
 	p.known.most, p.known.limited = 0, true
-	p.learnAnswer(c, x, time.Now())
+	p.learnAnswer(c, x, clock())
 	require.Zero(t, p.known.fruitless)
 	require.False(t, p.known.limited, "it has answered more than others")
 }
 
 // Once a connection has shown that the origin can pipeline, those who wait share the next.
 func TestDialsThatAreSoonAreForAllUntilOneIsProved(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	p, a, b, get := twoConns(new(Transport))
 	p.known.rtt, p.known.dial, p.known.service = 100*time.Millisecond, time.Millisecond, time.Millisecond
 	for range 64 {

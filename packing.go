@@ -18,14 +18,14 @@ type packing struct {
 	down    bool          // less is what is tried next
 	before  time.Duration // mean time of answers before the trial
 	window  window
-	after   time.Time     // when the next trial may begin
+	after   instant       // when the next trial may begin
 	pause   time.Duration // that it was put off by
 }
 
 // A window is answers whose times are compared with those of another. The first of them,
 // as many as there are in flight at least, do not count: they may be of the time before.
 type window struct {
-	opened  time.Time
+	opened  instant
 	limit   time.Duration // what is longer counts as this
 	n       int           // answers that do not count, or that do
 	counts  bool          // they do
@@ -78,7 +78,7 @@ func (k *knowledge) doublings() int {
 
 // add takes note of the answer to a request that took so long, and reports whether
 // the window is over.
-func (w *window) add(now time.Time, took time.Duration, crowded bool, inFlight int) (over bool) {
+func (w *window) add(now instant, took time.Duration, crowded bool, inFlight int) (over bool) {
 	if w.n++; w.counts {
 		w.sum += min(took, w.limit)
 		if crowded {
@@ -100,7 +100,7 @@ func (w *window) add(now time.Time, took time.Duration, crowded bool, inFlight i
 // weigh takes note of the answer to a request that had asked at arrived, while inFlight
 // are in flight. crowded says that it would have gone elsewhere if packed had been another:
 // windows with few such requests show nothing.
-func (k *knowledge) weigh(now, arrived time.Time, crowded bool, inFlight int) {
+func (k *knowledge) weigh(now, arrived instant, crowded bool, inFlight int) {
 	pk := &k.packing
 	if opened := pk.window.opened; pk.doubled > maxDoubled && !opened.IsZero() && now.Sub(opened) > 2*busyWindow {
 		pk.doubled, pk.trial, pk.window = maxDoubled, 0, window{} // it is not busy any more

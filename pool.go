@@ -56,18 +56,18 @@ type place struct {
 	tried     *conn         // see trial
 	barrier   *conn         // kept free for an exclusive request
 	freed     *conn         // has just got room, while others are looked at for those who wait
-	aloneTill time.Time     // see learnAlone
+	aloneTill instant       // see learnAlone
 	alts      []altConn     // connections of other protocols
 	shared    exchangeQueue // waiting for a connection, or a place in one
 	alone     exchangeQueue // waiting for a connection of their own
 	dialing   int
 	hanging   int // of these, those that have exceeded dialPatience
 	known     knowledge
-	asked     time.Time   // when somebody asked last for a place on a connection
+	asked     instant     // when somebody asked last for a place on a connection
 	timer     *time.Timer // looks again when a head becomes overdue
 	ticking   bool
-	ticked    time.Time     // when it was last found out when it should
-	tickAt    time.Time     // when it should
+	ticked    instant       // when it was last found out when it should
+	tickAt    instant       // when it should
 	tickWait  time.Duration // how long before that it was set
 	skipped   int           // times in a row that it came late
 }
@@ -90,12 +90,12 @@ type conn struct {
 	pair       int         // answers that the pair in flight still needs
 	unanswered bool        // something that was sent on it has left without an answer
 	oneWrite   bool        // it left in one write: the proof
-	turn       time.Time   // since when its head is the head
+	turn       instant     // since when its head is the head
 	at         int         // its index in place.conns
 	origin     string      // what its requests in flight are for; through an HTTP proxy it varies
 
 	// In pool.idle, guarded by pool.mu.
-	idleSince  time.Time
+	idleSince  instant
 	prev, next *conn
 	listed     bool
 }
@@ -183,7 +183,7 @@ func (t *Transport) depth() int {
 // the request's Cancel allow. p.mu is held, and given up.
 func (p *place) reserve(ctx context.Context, x *exchange) error {
 	defer p.mu.Unlock()
-	if p.ask(x, time.Now()) != nil {
+	if p.ask(x, clock()) != nil {
 		return nil
 	}
 	var err error
@@ -191,7 +191,7 @@ func (p *place) reserve(ctx context.Context, x *exchange) error {
 		if err != nil && !x.bound {
 			p.forget(x)
 			p.bar()
-			p.tick(time.Now()) // or the timer would go on for it
+			p.tick(clock()) // or the timer would go on for it
 			return err
 		}
 		bound := x.bound
@@ -205,7 +205,7 @@ func (p *place) reserve(ctx context.Context, x *exchange) error {
 	}
 	if err != nil && x.conn != nil && !x.submitted {
 		p.unbind(x)
-		p.leave(x.conn, slices.Index(x.conn.line, x), time.Now())
+		p.leave(x.conn, slices.Index(x.conn.line, x), clock())
 		return err
 	}
 	return x.err
@@ -213,7 +213,7 @@ func (p *place) reserve(ctx context.Context, x *exchange) error {
 
 // ask returns the connection on which x has got a place, or nil if x waits. Those
 // who wait come first. p.mu is held.
-func (p *place) ask(x *exchange, now time.Time) *conn {
+func (p *place) ask(x *exchange, now instant) *conn {
 	if x.arrived.IsZero() {
 		x.arrived = now
 	}
@@ -252,7 +252,7 @@ func (p *place) forget(x *exchange) {
 }
 
 // assign gives x a place in c's queue; p.mu is held.
-func (p *place) assign(x *exchange, c *conn, now time.Time) {
+func (p *place) assign(x *exchange, c *conn, now instant) {
 	x.reused, x.wasIdle = c.reused, c.reused && c.inFlight == 0
 	if c.inFlight == 0 {
 		p.conns.took(c)
@@ -304,7 +304,7 @@ func (x *exchange) wake() {
 
 // dispatch assigns connections to those who wait, oldest first, and provides more
 // connections if they are needed. p.mu is held.
-func (p *place) dispatch(now time.Time) {
+func (p *place) dispatch(now instant) {
 	p.bar()
 	alone, shared := p.alone.first != nil, p.shared.first != nil
 	for alone || shared {
@@ -324,7 +324,7 @@ func (p *place) aloneIsNext() bool { return p.alone.first.arrived.Before(p.share
 
 // serve assigns a connection to the oldest in q, if there is one for it.
 // p.mu is held.
-func (p *place) serve(q *exchangeQueue, now time.Time) bool {
+func (p *place) serve(q *exchangeQueue, now instant) bool {
 	c := p.choose(q.first, now)
 	if c == nil {
 		return false
@@ -342,7 +342,7 @@ func (p *place) serve(q *exchangeQueue, now time.Time) bool {
 // pairUp has x, alone on c, bring the next in the queue along, if both may: a pair in one
 // write shows whether the peer can pipeline. The second is told when the first has
 // submitted both. p.mu is held.
-func (p *place) pairUp(x *exchange, c *conn, now time.Time) {
+func (p *place) pairUp(x *exchange, c *conn, now instant) {
 	second := p.shared.first
 	if !x.pairsWith(second) || !p.pairs(c, now) || p.trial(now) != nil {
 		p.learnAlone(x, now)
@@ -361,7 +361,7 @@ func (p *place) pairLate(x *exchange) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c := x.conn; x.shares() && c.proof == proofPair && c.inFlight == 1 && !c.ended && c != p.barrier {
-		p.pairUp(x, c, time.Now())
+		p.pairUp(x, c, clock())
 	}
 }
 
@@ -373,7 +373,7 @@ func (p *place) unbind(x *exchange) {
 		return
 	}
 	x.second = nil
-	p.leave(second.conn, slices.Index(second.conn.line, second), time.Now())
+	p.leave(second.conn, slices.Index(second.conn.line, second), clock())
 	second.bound, second.conn = false, nil
 	p.shared.push(second)
 	second.wake() // it looked at nothing else: its own context may have ended
@@ -387,7 +387,7 @@ func (p *place) release(x *exchange) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.leave(x.conn, slices.Index(x.conn.line, x), time.Now())
+	p.leave(x.conn, slices.Index(x.conn.line, x), clock())
 }
 
 // left is the Driver's hook: an exchange is no longer on the connection.
@@ -401,7 +401,7 @@ func (c *conn) left(call *pipeline.Call) {
 			for _, before := range c.line[:i] {
 				before.joined = true // it was submitted later, by whoever was assigned it first
 			}
-			now := time.Now()
+			now := clock()
 			p.learnAnswer(c, x, now)
 			if i == 0 || x.call.Response.StatusCode != 0 {
 				c.turn = now // others leave unanswered, and from the middle
@@ -413,7 +413,7 @@ func (c *conn) left(call *pipeline.Call) {
 }
 
 // leave takes the i-th exchange off c; p.mu is held.
-func (p *place) leave(c *conn, i int, now time.Time) {
+func (p *place) leave(c *conn, i int, now instant) {
 	c.inFlight--
 	p.inFlight--
 	c.line = slices.Delete(c.line, i, i+1)
@@ -456,7 +456,7 @@ func (c *conn) open(x *exchange) {
 	defer p.mu.Unlock()
 	if c.proof == proofOpen && len(c.line) == 1 && c.line[0] == x {
 		c.exclusive = false
-		p.dispatch(time.Now())
+		p.dispatch(clock())
 	}
 }
 
@@ -465,7 +465,7 @@ func (c *conn) endedBy(err error) {
 	p := c.place
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
+	now := clock()
 	p.t.pool.notIdle(c, now)
 	c.ended = true
 	if p.tried == c {

@@ -14,7 +14,7 @@ import (
 
 // provide dials for those who wait, if that helps them, and looks again in time; p.mu is
 // held.
-func (p *place) provide(now time.Time) {
+func (p *place) provide(now instant) {
 	p.discardSpent()
 	p.dialMore(now)
 	p.makeRoom()
@@ -23,7 +23,7 @@ func (p *place) provide(now time.Time) {
 }
 
 // dialMore dials for those who wait, if that helps them; p.mu is held.
-func (p *place) dialMore(now time.Time) {
+func (p *place) dialMore(now instant) {
 	if p.canDial() {
 		for need := p.needed(now); p.dialing-p.hanging < need && p.canDial(); {
 			if len(p.conns.all) > 0 && p.known.dialsFail(now, p.dialing) {
@@ -106,7 +106,7 @@ const dialPatience = time.Second
 // dial makes a connection, and gives it to x, for which it was begun, or if that
 // does not wait any more, to somebody else.
 func (p *place) dial(x *exchange, ctx context.Context, r route) {
-	began := time.Now()
+	began := clock()
 	over, hangs := false, false
 	patience := time.AfterFunc(dialPatience, func() {
 		p.mu.Lock()
@@ -114,20 +114,20 @@ func (p *place) dial(x *exchange, ctx context.Context, r route) {
 		if !over {
 			hangs = true
 			p.hanging++
-			p.dispatch(time.Now())
+			p.dispatch(clock())
 		}
 	})
 	reached := func() {
-		took := time.Since(began) // and not until others let this be noted
+		took := clock().Sub(began) // and not until others let this be noted
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.known.reached(took)
 	}
 	d, err := p.t.dialRoute(ctx, r, reached)
-	took := time.Since(began)
+	took := clock().Sub(began)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
+	now := clock()
 	p.dialing--
 	over = true
 	if patience.Stop(); hangs {
@@ -180,8 +180,8 @@ func (p *place) add(d *dialed) *conn {
 // can share a connection which makes progress; and without any connection all who waited
 // for this dial, once there is none under way or it was not the first to fail, but for
 // those who have one of their own. p.mu is held.
-func (p *place) dialFailed(x *exchange, err error, began time.Time) {
-	now := time.Now()
+func (p *place) dialFailed(x *exchange, err error, began instant) {
+	now := clock()
 	p.known.dialFailed(now)
 	if x.waiting && !x.bound && !(x.shares() && p.progresses(now)) {
 		p.forget(x)
@@ -204,7 +204,7 @@ func (p *place) dialFailed(x *exchange, err error, began time.Time) {
 
 // progresses reports whether there is a connection that answers, if not in time, and
 // that can be shared. p.mu is held.
-func (p *place) progresses(now time.Time) bool {
+func (p *place) progresses(now instant) bool {
 	return slices.ContainsFunc(p.conns.all, func(c *conn) bool {
 		return !c.exclusive && !c.closing && (c.inFlight == 0 || p.waits(c, now) <= rescueAnyway)
 	})

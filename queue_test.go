@@ -14,7 +14,7 @@ import (
 // thousands, that they only became more.
 func TestExchangeQueue(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	began := time.Now()
+	began := clock()
 	var q exchangeQueue
 	var want []*exchange
 	for range 20_000 {

@@ -29,7 +29,7 @@ const (
 // tick sees to it that there is another look when a head becomes late, as long as
 // somebody waits for a connection or behind another. When that is takes a look at all
 // connections: if these are very many, it is found out by the timer. p.mu is held.
-func (p *place) tick(now time.Time) {
+func (p *place) tick(now instant) {
 	wait := minTick
 	if p.conns.busy <= maxLook || now.Sub(p.ticked) >= minTick {
 		if p.ticked = now; p.shared.first == nil && p.alone.first == nil && !p.behind() {
@@ -57,7 +57,7 @@ func (p *place) tick(now time.Time) {
 // waited long enough to join an unproven pair, or for more connections to be dialed; or
 // until the next dial may be tried. What cannot be foreseen is looked at again and again,
 // less often the longer it lasts. p.mu is held.
-func (p *place) untilLook(now time.Time) time.Duration {
+func (p *place) untilLook(now instant) time.Duration {
 	patience := p.known.patience()
 	wait := time.Duration(math.MaxInt64)
 	again := func(waited time.Duration) { wait = min(wait, max(patience, waited/8)) }
@@ -106,7 +106,7 @@ func (p *place) behind() bool {
 func (p *place) tock() {
 	p.mu.Lock()
 	p.ticking = false
-	now := time.Now()
+	now := clock()
 	p.known.learnLag(now.Sub(p.tickAt))
 	if now.Sub(p.tickAt) > max(minTick, p.tickWait/2) && p.skipped < maxSkipped {
 		// This process had no time to run: it may be late, and not the origin.
@@ -135,7 +135,7 @@ func (p *place) tock() {
 
 // unread returns the connections whose head is late, perhaps because nobody wants to
 // read it. p.mu is held.
-func (p *place) unread(now time.Time) (unread []*conn) {
+func (p *place) unread(now instant) (unread []*conn) {
 	for _, c := range p.conns.carrying() {
 		if p.late(c, now) {
 			unread = append(unread, c)
@@ -147,7 +147,7 @@ func (p *place) unread(now time.Time) (unread []*conn) {
 // rescue chooses those behind late heads who are sent elsewhere, those first who
 // wait longest: as many as have been paid for, or all if they have waited very
 // long. p.mu is held.
-func (p *place) rescue(now time.Time) (rescued []*exchange) {
+func (p *place) rescue(now instant) (rescued []*exchange) {
 	if !p.hasRoom(now) {
 		return nil // there is no elsewhere
 	}
@@ -168,7 +168,7 @@ func (p *place) rescue(now time.Time) (rescued []*exchange) {
 }
 
 // pay reports whether x may be rescued, and takes what that costs. p.mu is held.
-func (p *place) pay(x *exchange, now time.Time) bool {
+func (p *place) pay(x *exchange, now instant) bool {
 	if p.known.credit < 1 && p.waits(x.conn, now) <= rescueAnyway {
 		return false
 	}
@@ -179,7 +179,7 @@ func (p *place) pay(x *exchange, now time.Time) bool {
 
 // hasRoom reports whether another connection could take a request, or be dialed.
 // p.mu is held.
-func (p *place) hasRoom(now time.Time) bool {
+func (p *place) hasRoom(now instant) bool {
 	return !p.full() || slices.ContainsFunc(p.conns.all, func(c *conn) bool {
 		return !c.exclusive && !c.closing && !p.late(c, now)
 	})
@@ -187,7 +187,7 @@ func (p *place) hasRoom(now time.Time) bool {
 
 // silenced returns the connections that pipelining may have silenced, and has their
 // heads go alone. p.mu is held.
-func (p *place) silenced(now time.Time) (silent []*conn) {
+func (p *place) silenced(now instant) (silent []*conn) {
 	for _, c := range p.conns.carrying() {
 		if p.silent(c, now) {
 			c.head().silent = true
@@ -212,7 +212,7 @@ func (c *conn) head() *exchange {
 // silent reports whether c's head, which was sent behind another or with another
 // behind it, has waited so long that pipelining may be the reason. Behind a
 // response that is being read, the Driver knows what to do. p.mu is held.
-func (p *place) silent(c *conn, now time.Time) bool {
+func (p *place) silent(c *conn, now instant) bool {
 	head, wait := c.line[0], p.known.patienceWithPair()
 	switch {
 	case c.pair > 0:

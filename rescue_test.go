@@ -41,7 +41,7 @@ func connsOf(all ...*conn) (s connSet) {
 // A slow request that was assigned after another one, but submitted before it, used to
 // be sent again itself, while the one behind it waited.
 func TestRescueSparesTheHead(t *testing.T) {
-	began := time.Now()
+	began := clock()
 	exchanges := make([]*exchange, 3)
 	for i := range exchanges {
 		exchanges[i] = &exchange{out: &outgoing{rescuable: true}, assigned: began, arrived: began.Add(time.Duration(i))}
@@ -63,7 +63,7 @@ func TestRescueSparesTheHead(t *testing.T) {
 // The second of a pair that was to prove a new connection used to wait for as long as a
 // pair may be silent, when the first took long.
 func TestRescueFromAPair(t *testing.T) {
-	began := time.Now()
+	began := clock()
 	p := newTestPlace(new(Transport))
 	p.known.known, p.known.usual, p.known.credit = true, time.Millisecond, rescueCredit
 	d := new(headDriver)
@@ -84,7 +84,7 @@ func TestRescueFromAPair(t *testing.T) {
 // While all that is in flight is still to be due, there is nothing to look at: the timer
 // used to come some times in each round trip.
 func TestTimerComesWhenAHeadBecomesLate(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	p := newTestPlace(new(Transport))
 	p.known.known, p.known.usual, p.known.rtt = true, time.Millisecond, 50*time.Millisecond
 	c := &conn{place: p, d: new(headDriver), proof: proofOpen}
@@ -108,7 +108,7 @@ func TestTimerComesWhenAHeadBecomesLate(t *testing.T) {
 // A connection that is about to close, and was never proved, is none that others may
 // wait for.
 func TestConnectionThatClosesHoldsBackNoDial(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	p := newTestPlace(new(Transport))
 	p.known.known, p.known.rtt, p.known.service, p.known.usual = true, time.Millisecond, 50*time.Microsecond, time.Millisecond
 	r := &route{addr: "o"}
@@ -124,7 +124,7 @@ func TestConnectionThatClosesHoldsBackNoDial(t *testing.T) {
 // With more callers than the machine has time for, answers wait for this process: more
 // connections would not bring them sooner.
 func TestHowLongRequestsGiveWayIsTakenForLateness(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	p := newTestPlace(new(Transport))
 	c := &conn{place: p, d: new(headDriver), proof: proofOpen}
 	p.conns = connsOf(c)
@@ -143,7 +143,7 @@ func TestHowLongRequestsGiveWayIsTakenForLateness(t *testing.T) {
 // While a request waited behind a response without end, the Transport looked at it a
 // thousand times a second.
 func TestLongWaitTakesFewLooks(t *testing.T) {
-	began := time.Now()
+	began := clock()
 	head, waiting := new(exchange), &exchange{waiting: true, arrived: began, since: began}
 	c := &conn{inFlight: 1, line: []*exchange{head}, turn: began}
 	head.assigned = began
@@ -163,7 +163,7 @@ func TestLongWaitTakesFewLooks(t *testing.T) {
 
 // A request used to be sent behind its own first copy, which was still to be answered.
 func TestBehindUnwantedOnlyIfThereIsNoOther(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	r := &route{addr: "o"}
 	get := func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: r} }
 	for limit, want := range map[int]bool{0: false, 1: true} {
@@ -181,7 +181,7 @@ func TestBehindUnwantedOnlyIfThereIsNoOther(t *testing.T) {
 
 // Answers that wait for this process say how busy it is, and not how slow the origin is.
 func TestFoundAnswersAreNotLate(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	for _, found := range []bool{false, true} {
 		k := knowledge{rtt: time.Millisecond}
 		for range 64 {
@@ -207,7 +207,7 @@ func TestFoundAnswersAreNotLate(t *testing.T) {
 func TestTimerEndsWithWhoGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // no timer fires meanwhile
 		p := newTestPlace(&Transport{MaxConnsPerHost: 1})
-		p.asked = time.Now()
+		p.asked = clock()
 		c := &conn{place: p, d: new(headDriver), proof: proofOpen, exclusive: true}
 		c.line, c.inFlight = []*exchange{{out: new(outgoing)}}, 1
 		p.conns = connsOf(c)
@@ -224,7 +224,7 @@ func TestTimerEndsWithWhoGivesUp(t *testing.T) {
 // When nobody waits any more, the timer does not go on for as long as they did.
 func TestTimerEndsWithThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // no timer fires meanwhile
-		now := time.Now()
+		now := clock()
 		p := newTestPlace(new(Transport))
 		p.known.known = true
 		c := &conn{place: p, d: new(headDriver), proof: proofOpen, turn: now.Add(-time.Hour)}
@@ -246,7 +246,7 @@ func TestTimerEndsWithThoseWhoWait(t *testing.T) {
 // through all connections each time; that it is set anew then must not be lost with that.
 func TestTimerComesInTimeForWhoIsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // no timer fires meanwhile
-		now := time.Now()
+		now := clock()
 		r := &route{addr: "o"}
 		get := func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: r} }
 		p := newTestPlace(new(Transport))
@@ -277,7 +277,7 @@ func TestTimerComesInTimeForWhoIsBehind(t *testing.T) {
 // A pair whose first answer is a stream used to keep all other connections from showing
 // that the origin can pipeline, for as long as it lasted.
 func TestTrialEndsWithThePatienceForIt(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	p := newTestPlace(new(Transport))
 	c := &conn{place: p, d: new(headDriver), proof: proofPair}
 	p.conns = connsOf(c)
@@ -294,7 +294,7 @@ func TestTrialEndsWithThePatienceForIt(t *testing.T) {
 // Where no connection has room within packed, those that are crowded anyway used to be
 // filled one after the other, the fullest first.
 func TestCrowdedConnectionsAreFilledEvenly(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	r := &route{addr: "o"}
 	get := func() *exchange { return &exchange{out: &outgoing{shareable: true}, route: r} }
 	p := newTestPlace(&Transport{MaxConnsPerHost: 2})
@@ -314,7 +314,7 @@ func TestCrowdedConnectionsAreFilledEvenly(t *testing.T) {
 // Whether the origin can pipeline used to be read from whatever was answered next alone
 // on a new connection, and not from the second copy of what a pair got no answer to.
 func TestVerdictIsOnTheSecondCopy(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	p := newTestPlace(new(Transport))
 	answer := func(x *exchange, took time.Duration) {
 		c := &conn{place: p, d: new(headDriver)}
@@ -339,7 +339,7 @@ func TestVerdictIsOnTheSecondCopy(t *testing.T) {
 // An origin that has answered pairs, with a few answers that take long, used to count as
 // unable to pipeline when two of them in a row were in pairs.
 func TestProvedOriginIsNotConvictedByChance(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	k := knowledge{proved: true}
 	for range maxStrikesProved - 1 {
 		k.convict(now)
@@ -353,7 +353,7 @@ func TestProvedOriginIsNotConvictedByChance(t *testing.T) {
 // their connections to themselves, which costs them less.
 func TestPartnerIsAwaitedFarAwayOnly(t *testing.T) {
 	for rtt, waits := range map[time.Duration]bool{100 * time.Microsecond: false, 50 * time.Millisecond: true} {
-		now := time.Now()
+		now := clock()
 		r := &route{addr: "o"}
 		get := func() *exchange {
 			return &exchange{out: &outgoing{shareable: true, rescuable: true}, route: r, arrived: now, gap: minTick}
@@ -380,7 +380,7 @@ func TestPartnerIsAwaitedFarAwayOnly(t *testing.T) {
 // Who told its trace of the connection for long must not bring another along onto one that
 // is kept free for a POST meanwhile.
 func TestPairLeavesABarrierAlone(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	r := &route{addr: "o"}
 	for _, barrier := range []bool{false, true} {
 		p := newTestPlace(new(Transport))
@@ -401,7 +401,7 @@ func TestPairLeavesABarrierAlone(t *testing.T) {
 
 // A dial that took long says little about the round trip.
 func TestSlowDialIsNoRoundTrip(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	p := newTestPlace(new(Transport))
 	c := &conn{place: p, d: new(headDriver)}
 	p.conns = connsOf(c)

@@ -39,11 +39,11 @@ type exchange struct {
 	waiting        bool          // in a queue of the place
 	bound          bool          // is about to be submitted by another
 	dials          bool          // a dial was begun for it
-	since          time.Time     // in the queue
-	arrived        time.Time     // when the first attempt asked for a connection
+	since          instant       // in the queue
+	arrived        instant       // when the first attempt asked for a connection
 	gap            time.Duration // since another one had asked for a place on a connection
 	pause          time.Duration // that it may wait for a partner: see awaitsPartner
-	assigned       time.Time     // to conn
+	assigned       instant       // to conn
 	second         *exchange     // has to be submitted together with this one
 	rescued        bool          // was told to go elsewhere
 	silent         bool          // got no answer among others, and goes alone next
@@ -284,7 +284,7 @@ func (rt *roundTrip) submitSecond(x *exchange) {
 	defer p.mu.Unlock()
 	second.submitted, second.submitErr, second.bound = true, err, false
 	if err != nil {
-		p.leave(c, slices.Index(c.line, second), time.Now())
+		p.leave(c, slices.Index(c.line, second), clock())
 	} else {
 		second.inPipe.Store(true)
 	}

@@ -14,7 +14,7 @@ import (
 // others where it would wait long. A connection whose head takes longer than usual
 // gets nothing: what is queued behind an answer that turns out slow is lost, so
 // requests are bound late.
-func (p *place) choose(x *exchange, now time.Time) *conn {
+func (p *place) choose(x *exchange, now instant) *conn {
 	if !x.shares() {
 		return p.chooseIdle(true, x.fresh)
 	}
@@ -52,7 +52,7 @@ func (p *place) choose(x *exchange, now time.Time) *conn {
 // is less than depth; or that with the most, so that others become idle: where requests
 // may wait for longer than minQueue, to have fewer connections. It is one of some, or the
 // one that has just got room.
-func (p *place) chooseShared(some []*conn, x *exchange, depth int, fullest bool, now time.Time) (best *conn) {
+func (p *place) chooseShared(some []*conn, x *exchange, depth int, fullest bool, now instant) (best *conn) {
 	if depth <= 1 {
 		return nil // all of them carry something
 	}
@@ -85,7 +85,7 @@ func (p *place) chooseIdle(alone, fresh bool) *conn {
 // awaitsPartner reports whether x should wait a moment for another request, so that
 // both go to c in one write and prove that the peer can pipeline: if requests come
 // that fast, and no other waits yet. Without that proof c is of little use to many.
-func (p *place) awaitsPartner(x *exchange, c *conn, now time.Time) bool {
+func (p *place) awaitsPartner(x *exchange, c *conn, now instant) bool {
 	if !x.waiting || x.pause == 0 {
 		x.pause = p.partnerPause(x)
 	}
@@ -98,7 +98,7 @@ func (p *place) awaitsPartner(x *exchange, c *conn, now time.Time) bool {
 // pairs reports whether two requests may go in one write to c, which is to be proved: not
 // where the second is known to wait too long, as behind slow handlers, or the peer answers
 // no two more.
-func (p *place) pairs(c *conn, now time.Time) bool {
+func (p *place) pairs(c *conn, now instant) bool {
 	return p.known.canPipeline(now) && (p.known.packed() > 1 || p.full()) && p.answersOf(c) >= 2
 }
 
@@ -124,7 +124,7 @@ func (p *place) partnerPause(x *exchange) time.Duration {
 
 // learnAlone takes note that x found no partner. If it had waited for one, nobody does for
 // a while: that must not cost more than a little of the time.
-func (p *place) learnAlone(x *exchange, now time.Time) {
+func (p *place) learnAlone(x *exchange, now instant) {
 	if x.pause > 0 && !x.since.IsZero() && now.Sub(x.since) >= x.pause {
 		p.aloneTill = now.Add(partnerPauses * x.pause)
 	}
@@ -132,13 +132,13 @@ func (p *place) learnAlone(x *exchange, now time.Time) {
 
 // canJoin reports whether x may be sent behind what is in flight on c: if that is
 // answered in time, or if nobody wants it any more and there can be no other connection.
-func (p *place) canJoin(c *conn, x *exchange, now time.Time) bool {
+func (p *place) canJoin(c *conn, x *exchange, now instant) bool {
 	return p.hasPlace(c, x, now) && (p.waits(c, now) <= p.known.usual || p.full() && c.unwanted())
 }
 
 // hasPlace reports whether x may be sent behind what is in flight on c, which carries
 // something, if that is answered in time.
-func (p *place) hasPlace(c *conn, x *exchange, now time.Time) bool {
+func (p *place) hasPlace(c *conn, x *exchange, now instant) bool {
 	return !c.exclusive && c != p.barrier && !c.closing &&
 		c.origin == x.route.addr &&
 		c.inFlight < p.depthOf(c, x, now) &&
@@ -163,7 +163,7 @@ const firstDepth = 64
 
 // depthOf is how many exchanges may be in flight on c when x joins, as far as the
 // peer is trusted.
-func (p *place) depthOf(c *conn, x *exchange, now time.Time) int {
+func (p *place) depthOf(c *conn, x *exchange, now instant) int {
 	depth := p.t.depth()
 	switch {
 	case !p.known.canPipeline(now):
@@ -236,7 +236,7 @@ const (
 
 // needed is how many dials should be under way for those who wait, and so that fewer
 // are crowded. p.mu is held.
-func (p *place) needed(now time.Time) int {
+func (p *place) needed(now instant) int {
 	packed := min(p.t.depth(), p.known.usuallyPacked(), firstDepth)
 	alone, shared := p.alone.n, p.shared.n
 	switch {
@@ -274,7 +274,7 @@ func (p *place) needed(now time.Time) int {
 // untilProven is how many connections those who share should have while none of them
 // has shown that the origin can pipeline. Each of these carries one of those who wait next.
 // Somebody waits. p.mu is held.
-func (p *place) untilProven(sharing int, now time.Time) int {
+func (p *place) untilProven(sharing int, now instant) int {
 	pause, trial, waited := p.known.coldPause(), p.trial(now), now.Sub(p.shared.first.since)
 	way := p.known.distance(waited)
 	far := way >= minPatience && p.known.dialFailures == 0 && !p.known.switches
@@ -316,13 +316,13 @@ func (p *place) early(way time.Duration) (n int) {
 // crowded reports whether there are so many requests on a connection that another is
 // worth a dial, although nobody waits for it. Behind a late head that is no reason:
 // the next ones go elsewhere anyway.
-func (p *place) crowded(packed int, now time.Time) bool {
+func (p *place) crowded(packed int, now instant) bool {
 	return slices.ContainsFunc(p.conns.carrying(), func(c *conn) bool { return c.inFlight > packed+packed/2 && !p.late(c, now) })
 }
 
 // bindsLate reports whether there is a connection with room for those who wait, who
 // only wait to see whether its head is late.
-func (p *place) bindsLate(packed int, now time.Time) bool {
+func (p *place) bindsLate(packed int, now instant) bool {
 	x := p.shared.first
 	return x != nil && packed > 1 && slices.ContainsFunc(p.conns.carrying(), func(c *conn) bool {
 		return c.inFlight < packed && !p.late(c, now) && p.hasPlace(c, x, now)
@@ -331,7 +331,7 @@ func (p *place) bindsLate(packed int, now time.Time) bool {
 
 // sharing counts the connections that may be shared, and how many of these have a
 // late head.
-func (p *place) sharing(now time.Time) (all, late int) {
+func (p *place) sharing(now instant) (all, late int) {
 	for _, c := range p.conns.all {
 		if c.exclusive || c.closing {
 			continue
@@ -346,7 +346,7 @@ func (p *place) sharing(now time.Time) (all, late int) {
 
 // unproven counts the connections that have still to pass a step, and will be shared
 // by more when they have.
-func (p *place) unproven(now time.Time) (n int) {
+func (p *place) unproven(now instant) (n int) {
 	for _, c := range p.conns.all {
 		if !c.exclusive && !c.closing && c.proof != proofOpen && !p.late(c, now) {
 			n++
@@ -358,7 +358,7 @@ func (p *place) unproven(now time.Time) (n int) {
 // trial returns the connection with the pair in flight that is to show whether the
 // origin can pipeline at all, or nil. Until that is known there is one at a time, for as
 // long as it may be silent: an origin that cannot keeps its second waiting.
-func (p *place) trial(now time.Time) *conn {
+func (p *place) trial(now instant) *conn {
 	c := p.tried
 	if c == nil || c.pair == 0 || c.inFlight == 0 || c.ended || p.waits(c, now) > p.known.patienceWithPair() {
 		return nil
@@ -366,7 +366,7 @@ func (p *place) trial(now time.Time) *conn {
 	return c
 }
 
-func (p *place) trialIsLate(now time.Time) bool {
+func (p *place) trialIsLate(now instant) bool {
 	c := p.trial(now)
 	return c != nil && p.late(c, now)
 }
@@ -376,7 +376,7 @@ func (p *place) proven() bool { return p.conns.proven > 0 }
 
 // due is when the answer to c's head is due: a round trip after it was assigned, or
 // when its service ends that began after the answer before it. c has a head.
-func (p *place) due(c *conn) time.Time {
+func (p *place) due(c *conn) instant {
 	rtt := p.known.rtt
 	if !p.known.known {
 		rtt = min(p.known.dial, minPairWait) // it takes one, or more
@@ -389,10 +389,10 @@ func (p *place) due(c *conn) time.Time {
 }
 
 // waits is how long the answer to c's head has been due.
-func (p *place) waits(c *conn, now time.Time) time.Duration { return now.Sub(p.due(c)) }
+func (p *place) waits(c *conn, now instant) time.Duration { return now.Sub(p.due(c)) }
 
 // lateFrom is when c's head becomes late; or when one would that were due now.
-func (p *place) lateFrom(c *conn, now time.Time) time.Time {
+func (p *place) lateFrom(c *conn, now instant) instant {
 	if c.inFlight > 0 {
 		now = p.due(c)
 	}
@@ -400,6 +400,6 @@ func (p *place) lateFrom(c *conn, now time.Time) time.Time {
 }
 
 // late reports whether c's head is overdue.
-func (p *place) late(c *conn, now time.Time) bool {
+func (p *place) late(c *conn, now instant) bool {
 	return c.inFlight > 0 && p.waits(c, now) > p.known.patience()
 }

@@ -21,7 +21,7 @@ func twoConns(tr *Transport) (p *place, a, b *conn, get func() *exchange) {
 // With as many connections as there could be, all but a few requests used to be bound
 // late, also where none is ever late: each then left in a write of its own.
 func TestFewAreBoundLateWhereFewAreLate(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	p, a, b, get := twoConns(&Transport{MaxConnsPerHost: 2})
 	p.known.service, p.known.excess = 20*time.Microsecond, time.Millisecond
 	for range 40 {
@@ -39,7 +39,7 @@ func TestFewAreBoundLateWhereFewAreLate(t *testing.T) {
 // other in any case: where one answer in a hundred took 100 ms, more waited behind such
 // than with a connection for each.
 func TestNobodyIsSentBehindOthersWhereManyAreSlow(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	p, a, b, fresh := twoConns(&Transport{MaxConnsPerHost: 2})
 	get := func() *exchange {
 		x := fresh()
@@ -71,7 +71,7 @@ func TestNobodyIsSentBehindOthersWhereManyAreSlow(t *testing.T) {
 // for, however little it had answered: of whom the first can make wait for long, few are
 // behind it.
 func TestDepthGrowsWithWhatWasAnswered(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	p := newTestPlace(&Transport{MaxPipelineDepth: 1000})
 	p.known.known = true
 	c := &conn{place: p, d: new(headDriver), proof: proofOpen}
@@ -85,7 +85,7 @@ func TestDepthGrowsWithWhatWasAnswered(t *testing.T) {
 // How long TLS takes, which many connections at once make the longer, must not make an
 // origin look far away, so that more are dialed.
 func TestBurstIsToAnOriginFarAway(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	for way, conns := range map[time.Duration]int{0: 40, 50 * time.Millisecond: 40, time.Millisecond: slowConns} {
 		p := newTestPlace(new(Transport))
 		if way > 0 {
@@ -100,7 +100,7 @@ func TestBurstIsToAnOriginFarAway(t *testing.T) {
 	k := new(knowledge)
 	require.Equal(t, time.Second, k.distance(time.Second), "it is as far at least")
 	k.switches = true
-	k.dialed(time.Now(), 2*time.Millisecond)
+	k.dialed(clock(), 2*time.Millisecond)
 	require.False(t, k.switches)
 	require.Equal(t, 2*time.Millisecond, k.distance(time.Second), "of a dial func that does TLS, too, that is all that is known")
 	k.reached(3 * time.Millisecond)
@@ -109,7 +109,7 @@ func TestBurstIsToAnOriginFarAway(t *testing.T) {
 
 // Only a pair in one write shows what others could wait for in place of a connection.
 func TestTrialInTwoWritesKeepsNobodyWaiting(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	for _, oneWrite := range []bool{false, true} {
 		p := newTestPlace(new(Transport))
 		p.known.known, p.known.rtt = true, 50*time.Millisecond
@@ -126,7 +126,7 @@ func TestTrialInTwoWritesKeepsNobodyWaiting(t *testing.T) {
 
 // Behind a pair in one write some find room: others are dialed for, if that is worth it.
 func TestWhoFindsNoRoomBehindAPairIsDialedFor(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	for _, test := range []struct {
 		way, service time.Duration
 		dials        int
@@ -157,7 +157,7 @@ func TestWhoFindsNoRoomBehindAPairIsDialedFor(t *testing.T) {
 // that has shown what the origin can. A dial may take several round trips (TLS).
 func TestWhoComesWithinARoundTripHasAConnection(t *testing.T) {
 	const way = 40 * time.Millisecond
-	now := time.Now()
+	now := clock()
 	p := newTestPlace(new(Transport))
 	for i := range 40 {
 		since := now.Add(time.Duration(i) * way / 20) // those up to the 20th within it
@@ -185,7 +185,7 @@ func TestWhoComesWithinARoundTripHasAConnection(t *testing.T) {
 // While a pair was late, each of a thousand who waited got a connection of their own: where
 // this process is why it is late, that made it later still.
 func TestLatePairBringsSomeConnectionsAtOnce(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	p := newTestPlace(new(Transport))
 	p.known.known, p.known.usual = true, time.Millisecond
 	c, other := &conn{place: p, d: new(headDriver), proof: proofPair}, &conn{place: p, d: new(headDriver), proof: proofPair}
@@ -212,7 +212,7 @@ func TestLatePairBringsSomeConnectionsAtOnce(t *testing.T) {
 // Those who waited used to be shared out to as few connections as could carry them later,
 // when these have answered more.
 func TestDialsAreForWhatNewConnectionsCarry(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	p := newTestPlace(&Transport{MaxPipelineDepth: 1000})
 	p.known.known = true
 	p.conns.add(&conn{place: p, d: new(headDriver), proof: proofOpen})
@@ -226,7 +226,7 @@ func TestDialsAreForWhatNewConnectionsCarry(t *testing.T) {
 // The connection that is kept free for who waits for one of its own stays the same, unless
 // it ends: then it is another.
 func TestBarrierIsOneConnection(t *testing.T) {
-	now := time.Now()
+	now := clock()
 	p, a, b, get := twoConns(&Transport{MaxConnsPerHost: 2})
 	p.assign(get(), a, now)
 	for range 3 {

@@ -24,7 +24,7 @@ type simulation struct {
 	w     *workload
 	t     *Transport
 	rng   *rand.Rand
-	began time.Time
+	began instant
 	end   time.Duration
 	wake  chan struct{}
 	timer *time.Timer
@@ -43,7 +43,7 @@ type simulation struct {
 // A simRequest is a request, and its present attempt.
 type simRequest struct {
 	demand
-	began time.Time
+	began instant
 	x     *exchange
 	tries int
 }
@@ -51,7 +51,7 @@ type simRequest struct {
 // An event happens at some time; those of the same time happen in the order in
 // which they were scheduled.
 type event struct {
-	at time.Time
+	at instant
 	n  int
 	do func()
 }
@@ -60,7 +60,7 @@ type eventHeap []event
 
 func (h eventHeap) Len() int { return len(h) }
 func (h eventHeap) Less(i, j int) bool {
-	return h[i].at.Before(h[j].at) || h[i].at.Equal(h[j].at) && h[i].n < h[j].n
+	return h[i].at.Before(h[j].at) || h[i].at == h[j].at && h[i].n < h[j].n
 }
 func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h *eventHeap) Push(e any)   { *h = append(*h, e.(event)) }
@@ -72,7 +72,7 @@ func (h *eventHeap) Pop() any {
 	return e
 }
 
-func (s *simulation) at(t time.Time, do func()) {
+func (s *simulation) at(t instant, do func()) {
 	s.number++
 	heap.Push(&s.events, event{t, s.number, do})
 }
@@ -80,7 +80,7 @@ func (s *simulation) at(t time.Time, do func()) {
 // simulate runs w for the time of end, as a Transport does it.
 func (w *workload) simulate(t *testing.T, seed uint64, end time.Duration) (out outcome) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &simulation{w: w, began: time.Now(), end: end, wake: make(chan struct{}, 1)}
+		s := &simulation{w: w, began: clock(), end: end, wake: make(chan struct{}, 1)}
 		s.rng = rand.New(rand.NewPCG(seed, 1<<32))
 		s.timer = time.NewTimer(0)
 		s.servers = make([]server, max(1, len(w.rates)))
@@ -112,13 +112,13 @@ func (s *simulation) next() {
 	s.demands = s.demands[1:]
 	s.at(s.began.Add(d.at), func() {
 		s.next()
-		s.ask(&simRequest{demand: d, began: time.Now()})
+		s.ask(&simRequest{demand: d, began: clock()})
 	})
 }
 
 // draw returns the next request of a caller.
 func (s *simulation) draw() *simRequest {
-	return &simRequest{demand: demand{service: s.w.draw(s.rng, time.Since(s.began))}, began: time.Now()}
+	return &simRequest{demand: demand{service: s.w.draw(s.rng, clock().Sub(s.began))}, began: clock()}
 }
 
 func (s *simulation) run() {
@@ -131,13 +131,13 @@ func (s *simulation) run() {
 			return
 		}
 		if len(s.events) > 0 {
-			s.timer.Reset(time.Until(s.events[0].at))
+			s.timer.Reset(s.events[0].at.Sub(clock()))
 		}
 		select {
 		case <-s.wake:
 		case <-s.timer.C:
 			synctest.Wait() // for those whose time is the same
-			for len(s.events) > 0 && !s.events[0].at.After(time.Now()) {
+			for len(s.events) > 0 && !s.events[0].at.After(clock()) {
 				heap.Pop(&s.events).(event).do()
 			}
 		}
@@ -191,7 +191,7 @@ func (s *simulation) ask(r *simRequest) {
 		x.arrived, x.solo, x.accuses = r.x.arrived, r.x.silent, r.x.silent
 	}
 	r.x = x
-	now := time.Now()
+	now := clock()
 	p := s.place(r)
 	c := p.ask(x, now)
 	if c == nil {
@@ -245,7 +245,7 @@ type simCall struct {
 
 func (s *simulation) driver(c *conn, hooks pipeline.Hooks) driver {
 	s.open++
-	s.out.opened(time.Since(s.began), s.open)
+	s.out.opened(clock().Sub(s.began), s.open)
 	return &simDriver{s: s, c: c, hooks: hooks}
 }
 
@@ -262,7 +262,7 @@ func (d *simDriver) send(r *simRequest) {
 			d.server = &s.servers[r.origin]
 		}
 	}
-	handled := d.server.handle(time.Since(s.began)+s.w.rtt/2, r.service)
+	handled := d.server.handle(clock().Sub(s.began)+s.w.rtt/2, r.service)
 	s.at(s.began.Add(handled+s.w.rtt/2), func() { d.answer(call) })
 }
 
@@ -279,9 +279,9 @@ func (d *simDriver) answer(call *simCall) {
 }
 
 func (s *simulation) answered(r *simRequest) {
-	took := time.Since(r.began)
+	took := clock().Sub(r.began)
 	s.out.answer(s.w, r.began.Sub(s.began), took, r.service)
-	if s.w.callers > 0 && time.Since(s.began) < s.end {
+	if s.w.callers > 0 && clock().Sub(s.began) < s.end {
 		s.ask(s.draw())
 	}
 }

@@ -1,7 +1,5 @@
 package httppipe
 
-import "time"
-
 // A place whose origin speaks another protocol than HTTP/1.1 leaves its requests
 // to connections of that. The place only keeps count of them, and hands them to
 // those who wait.
@@ -57,5 +55,5 @@ func (p *place) altChanged(alt altConn) {
 	} else {
 		p.assignAlt(alt)
 	}
-	p.dispatch(time.Now())
+	p.dispatch(clock())
 }
