@@ -67,7 +67,7 @@ func (p *place) untilLook(now instant) time.Duration {
 		}
 	}
 	if x := p.shared.first; x != nil {
-		for _, pause := range []time.Duration{x.pause, p.known.pairPause(), p.known.coldPause(), minPatience} {
+		for _, pause := range []time.Duration{x.pause, p.known.pairPause(), p.known.coldPause(), minPatience, maxNear} {
 			if left := pause - now.Sub(x.since); left > 0 {
 				wait = min(wait, left)
 			}

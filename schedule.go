@@ -229,6 +229,10 @@ const (
 	// more; or wait while the first answer of all is late, or a pair is.
 	burstConns = 64
 
+	// maxNear is how long those who wait may have to, at the most, for a connection to an
+	// origin nearby.
+	maxNear = 2 * minPatience
+
 	// partnerPauses is how many times as long as one has waited for a partner in vain
 	// nobody does.
 	partnerPauses = 16
@@ -261,8 +265,10 @@ func (p *place) needed(now instant) int {
 		return alone
 	case packed == 1 && p.known.known, !p.proven() && p.known.dialsSoon():
 		return alone + shared // as net/http
-	case p.trialIsLate(now), late > 0 && !p.known.known:
+	case p.trialIsLate(now):
 		return alone + min(shared, max(double, burstConns-sharing)) // all may take as long
+	case late > 0 && !p.known.known:
+		return alone + min(shared, max(double, p.burst(now)-sharing)) // the same
 	case !p.proven():
 		return alone + min(shared, max(double, p.untilProven(sharing, now)-sharing))
 	case double > 0:
@@ -282,7 +288,7 @@ func (p *place) untilProven(sharing int, now instant) int {
 	switch {
 	case trial != nil && trial.oneWrite && far:
 		// Its answers are followed by as many as do not wait long behind each other.
-		return max(0, min(p.shared.n, burstConns)-min(p.known.usuallyPacked(), firstDepth))
+		return max(0, min(p.shared.n, p.burst(now))-min(p.known.usuallyPacked(), firstDepth))
 	case trial != nil && trial.oneWrite:
 		return 0 // its answers come before that to a request on another connection
 	case waited >= pause, sharing == 0 && p.known.rtt >= pause:
@@ -294,17 +300,28 @@ func (p *place) untilProven(sharing int, now instant) int {
 		if sharing == 0 {
 			way = max(way, waited) // a dial may take several round trips (TLS), before which none shows anything
 		}
-		conns = max(conns, p.early(way))
+		conns = max(conns, p.early(way, now))
 	}
 	return conns
 }
 
-// early is how many of those who share and wait, the first burstConns of them, are answered
-// sooner on a connection of their own than when others have shown that the origin can
+// burst is how many connections there may be while no more is known of the origin than that
+// it is slow: burstConns, or another for each who waits to share one when the first has waited
+// so long that this is no short way which they crowd, and no lack of time of this process.
+// Somebody waits. p.mu is held.
+func (p *place) burst(now instant) int {
+	if now.Sub(p.shared.first.since) >= maxNear && p.skipped == 0 {
+		return max(burstConns, len(p.conns.all)+p.shared.n)
+	}
+	return burstConns
+}
+
+// early is how many of those who share and wait, as many as may have connections at once,
+// are answered sooner on one of their own than when others have shown that the origin can
 // pipeline: those who have come within way, a round trip, of the first. p.mu is held.
-func (p *place) early(way time.Duration) (n int) {
-	x := p.shared.first
-	for i := 0; x != nil && i < burstConns; i++ {
+func (p *place) early(way time.Duration, now instant) (n int) {
+	x, most := p.shared.first, p.burst(now)
+	for i := 0; x != nil && i < most; i++ {
 		if x.since.Sub(p.shared.first.since) <= way {
 			n++
 		}

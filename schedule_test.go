@@ -209,6 +209,36 @@ func TestLatePairBringsSomeConnectionsAtOnce(t *testing.T) {
 	require.Equal(t, burstConns+2, p.needed(now.Add(2*minPatience)), "all are late")
 }
 
+// Of hundreds who came at once to an origin far away, or to slow handlers, some waited for
+// others, though nothing but the way or the handlers can be the reason.
+func TestHundredsHaveConnectionsUnlessThisProcessIsLate(t *testing.T) {
+	const n = 500
+	now := clock()
+	soon, later := now.Add(minPatience), now.Add(maxNear)
+	cold := func(carrying int) *place {
+		p := newTestPlace(new(Transport))
+		get := func() *exchange {
+			return &exchange{out: &outgoing{shareable: true}, route: new(route), since: now, waiting: true}
+		}
+		for range carrying {
+			c := &conn{place: p, d: new(headDriver), proof: proofAlone}
+			p.conns.add(c)
+			p.assign(get(), c, now.Add(-time.Second))
+		}
+		for range n {
+			p.shared.push(get())
+		}
+		return p
+	}
+	for _, carrying := range []int{0, 6} {
+		p := cold(carrying)
+		require.Equal(t, burstConns-carrying, p.needed(soon))
+		require.Equal(t, n, p.needed(later))
+		p.skipped = 1
+		require.Equal(t, burstConns-carrying, p.needed(later), "this process had no time")
+	}
+}
+
 // Those who waited used to be shared out to as few connections as could carry them later,
 // when these have answered more.
 func TestDialsAreForWhatNewConnectionsCarry(t *testing.T) {
