@@ -22,7 +22,7 @@ import (
 )
 
 // A pacedLoad is n requests, one every so long, and that as many times as there are rounds,
-// with no connections at the beginning of each.
+// with no connections at the beginning of each unless idle ones are kept.
 type pacedLoad struct {
 	server    func() *pipetest.Server // a plain one, if not given
 	secure    bool
@@ -31,6 +31,7 @@ type pacedLoad struct {
 	every     time.Duration
 	random    bool // on average
 	rounds    int  // 1, if not given
+	keep      bool
 }
 
 // paced is what has become of it.
@@ -44,6 +45,12 @@ func (p *paced) mean() (d time.Duration) {
 		d += t
 	}
 	return d / time.Duration(len(p.took))
+}
+
+// round returns what took place in one of so many rounds, but for the dials.
+func (p *paced) round(i, rounds int) *paced {
+	n := len(p.took) / rounds
+	return &paced{took: p.took[i*n : (i+1)*n]}
 }
 
 // run has a Transport carry l, which makeTransport makes.
@@ -86,9 +93,13 @@ func (l *pacedLoad) run(t *testing.T, makeTransport func(pipetest.DialFunc) http
 			}
 			callers.Wait()
 			out.took = append(out.took, took...)
-			w.rt.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+			if !l.keep {
+				w.rt.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+			}
 			time.Sleep(time.Second)
 		}
+		w.rt.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+		time.Sleep(time.Second)
 		out.dials = w.net.Dials()
 		w.wantNothingLeft()
 	})
@@ -194,6 +205,32 @@ func TestHundredsAtOnceFarAwayHaveAConnectionEach(t *testing.T) {
 			ours, theirs := load.run(t, piped()), load.run(t, netHTTP())
 			require.LessOrEqual(t, slices.Max(ours.took), slices.Max(theirs.took)+11*time.Millisecond, n)
 			require.LessOrEqual(t, ours.dials, theirs.dials, n)
+		}
+	}
+}
+
+// In the next bursts, for which two connections are kept as by net/http, those whom these
+// could not carry with their next answers had waited until new ones, of which there were a few,
+// had shown that they can carry many: for up to two round trips more.
+func TestBurstsOfHundredsFarAwayTakeNoLongerThanWithHTTPTransport(t *testing.T) {
+	const rounds = 6
+	for _, rtt := range []time.Duration{20 * time.Millisecond, 50 * time.Millisecond} {
+		for _, n := range []int{64, 200, 500} {
+			load := pacedLoad{rtt: rtt, n: n, rounds: rounds, keep: true}
+			ours, theirs := load.run(t, piped()), load.run(t, netHTTP())
+			for round := range rounds {
+				mine, other := ours.round(round, rounds), theirs.round(round, rounds)
+				var more, longest time.Duration
+				switch round {
+				case 0:
+					more, longest = 11*time.Millisecond, 11*time.Millisecond // to find out that it is far
+				case 1, 2:
+					longest = rtt // for a few who wait for a pair
+				}
+				require.LessOrEqual(t, mine.mean(), other.mean()+more, "%v, %d, round %d", rtt, n, round)
+				require.LessOrEqual(t, slices.Max(mine.took), slices.Max(other.took)+longest, "%v, %d, round %d", rtt, n, round)
+			}
+			require.LessOrEqual(t, ours.dials, theirs.dials*2/3, n)
 		}
 	}
 }

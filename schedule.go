@@ -274,7 +274,13 @@ func (p *place) needed(now instant) int {
 	case double > 0:
 		return alone + min(shared, double)
 	}
-	return alone + max(0, (shared+packed-1)/packed-p.unproven(now))
+	more := (shared+packed-1)/packed - p.unproven(now)
+	if p.known.distance(0) >= minPatience {
+		// A new connection answers one, at first, and no later than those there are answer
+		// as many as they carry then: whom these cannot carry has one.
+		more = max(more, shared-sharing*packed)
+	}
+	return alone + max(0, more)
 }
 
 // untilProven is how many connections those who share should have while none of them
@@ -306,11 +312,11 @@ func (p *place) untilProven(sharing int, now instant) int {
 }
 
 // burst is how many connections there may be while no more is known of the origin than that
-// it is slow: burstConns, or another for each who waits to share one when the first has waited
-// so long that this is no short way which they crowd, and no lack of time of this process.
-// Somebody waits. p.mu is held.
+// it is slow: burstConns, or another for each who waits to share one when it is known to be far,
+// or the first has waited so long that this is no short way which they crowd, and no lack of
+// time of this process. Somebody waits. p.mu is held.
 func (p *place) burst(now instant) int {
-	if now.Sub(p.shared.first.since) >= maxNear && p.skipped == 0 {
+	if waited := now.Sub(p.shared.first.since); max(waited, p.known.distance(0)) >= maxNear && p.skipped == 0 {
 		return max(burstConns, len(p.conns.all)+p.shared.n)
 	}
 	return burstConns

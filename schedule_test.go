@@ -179,7 +179,9 @@ func TestWhoComesWithinARoundTripHasAConnection(t *testing.T) {
 	for range 2 * burstConns {
 		p.shared.push(&exchange{arrived: now, since: now})
 	}
-	require.Equal(t, burstConns, p.untilProven(0, now.Add(minPatience)))
+	require.Equal(t, 20+2*burstConns, p.untilProven(0, now.Add(minPatience)), "all who come within it")
+	p.skipped = 1
+	require.Equal(t, burstConns, p.untilProven(0, now.Add(minPatience)), "this process had no time")
 }
 
 // While a pair was late, each of a thousand who waited got a connection of their own: where
