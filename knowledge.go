@@ -198,7 +198,7 @@ func (k *knowledge) brief() bool {
 // are better not shared, as long as there can be others: each end has all of those who share
 // begin anew, which takes long.
 func (k *knowledge) briefFarAway() bool {
-	return k.limited && float64(k.most) < lastingFor*k.load && k.distance(0) >= minPatience
+	return k.limited && float64(k.most) < lastingFor*k.load && max(k.rtt, k.distance(0)) >= minPatience
 }
 
 // ends takes note that the origin has ended a connection in use after n answers, announced or

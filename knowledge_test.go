@@ -264,11 +264,11 @@ func TestEndsThatSayNothing(t *testing.T) {
 	require.False(t, p.known.limited, "it has answered more than others")
 }
 
-// Once a connection has shown that the origin can pipeline, those who wait share the next.
-func TestDialsThatAreSoonAreForAllUntilOneIsProved(t *testing.T) {
+// Who waits where a dial is sooner than the next answers, which bring room, has one: whether
+// or not a connection has shown that the origin can pipeline. Else that decides.
+func TestDialsThatAreSoonAreForAll(t *testing.T) {
 	now := clock()
 	p, a, b, get := twoConns(new(Transport))
-	p.known.rtt, p.known.dial, p.known.service = 100*time.Millisecond, time.Millisecond, time.Millisecond
 	for range 64 {
 		p.assign(get(), a, now)
 		p.assign(get(), b, now)
@@ -278,9 +278,12 @@ func TestDialsThatAreSoonAreForAllUntilOneIsProved(t *testing.T) {
 		x.since = now
 		p.shared.push(x)
 	}
-	require.Less(t, p.needed(now), 10)
-	a.proof, b.proof, p.conns.proven = proofPair, proofPair, 0
-	require.Equal(t, 10, p.needed(now))
-	p.known.dial = p.known.rtt
-	require.Less(t, p.needed(now), 10)
+	p.known.rtt, p.known.service = 100*time.Millisecond, time.Millisecond
+	for dial, all := range map[time.Duration]bool{time.Millisecond: true, 100 * time.Millisecond: false} {
+		p.known.dial = dial
+		a.proof, b.proof, p.conns.proven = proofOpen, proofOpen, 2
+		require.Equal(t, all, p.needed(now) == 10, "proved, dials take %v", dial)
+		a.proof, b.proof, p.conns.proven = proofPair, proofPair, 0
+		require.Equal(t, all, p.needed(now) == 10, "to be proved, dials take %v", dial)
+	}
 }

@@ -266,7 +266,7 @@ func (p *place) needed(now instant) int {
 	case packed == 1 && p.known.known, !p.proven() && p.known.dialsSoon():
 		return alone + shared // as net/http
 	case p.trialIsLate(now):
-		return alone + min(shared, max(double, burstConns-sharing)) // all may take as long
+		return alone + min(shared, max(sharing, burstConns-sharing)) // all may take as long
 	case late > 0 && !p.known.known:
 		return alone + min(shared, max(double, p.burst(now)-sharing)) // the same
 	case !p.proven():
@@ -275,10 +275,11 @@ func (p *place) needed(now instant) int {
 		return alone + min(shared, double)
 	}
 	more := (shared+packed-1)/packed - p.unproven(now)
-	if p.known.distance(0) >= minPatience {
-		// A new connection answers one, at first, and no later than those there are answer
-		// as many as they carry then: whom these cannot carry has one.
-		more = max(more, shared-sharing*packed)
+	if rtt := p.known.rtt; rtt >= minPatience {
+		// A new connection answers one, at first. Who cannot be carried by those there are
+		// when they have answered what they carry, as often as they do while one is dialed,
+		// has one.
+		more = max(more, shared-sharing*packed*int((p.known.dial+rtt/2)/rtt))
 	}
 	return alone + max(0, more)
 }
@@ -389,9 +390,11 @@ func (p *place) trial(now instant) *conn {
 	return c
 }
 
+// trialIsLate reports whether the answers to that pair take so long that who waits is
+// better off with a dial.
 func (p *place) trialIsLate(now instant) bool {
 	c := p.trial(now)
-	return c != nil && p.late(c, now)
+	return c != nil && p.waits(c, now) > min(p.known.patience(), max(minPatience, p.known.dial, 4*p.known.lag))
 }
 
 // proven reports whether some connection has passed all steps.
