@@ -70,10 +70,11 @@ const (
 	// convictedFor is how long that lasts.
 	convictedFor = 10 * time.Minute
 
-	// rescueShare is how much of a rescue each answer pays for, and rescueCredit
-	// how much can be saved up: a slow server must not get its work twice.
+	// rescueShare is how much of a rescue each answer pays for: a slow server must not get
+	// its work twice. rescueCredit is how many may be owed: all behind the head of a
+	// connection, when nobody knows yet that heads may be slow.
 	rescueShare  = 0.05
-	rescueCredit = 16
+	rescueCredit = DefaultMaxPipelineDepth / 4
 
 	// serviceMemory is how many services their mean is taken over, about, or more if
 	// they are so short that these take less than serviceTime: answers come in bursts.
@@ -135,13 +136,14 @@ type knowledge struct {
 	tail    float64       // share of late answers
 	excess  time.Duration // how long after they were due these came, smoothed
 	cut     float64       // share of answers that ended their connection before they were complete, with others behind
-	credit  float64       // rescues that have been paid for
+	owed    float64       // rescues that have not been paid for
 	lag     time.Duration // how late this process is itself, smoothed
 
 	packing    packing
 	answeredAt instant // when the last answer came
 	pausedTill instant // answers that are late until then are late for one reason,
 	pauseKnown bool    // which has been counted
+	lateKnown  bool    // so has one that is late and has not come, since the last that has
 
 	strikes   int           // see maxStrikes
 	proved    bool          // a connection has passed all steps since the last verdict
@@ -250,7 +252,8 @@ func (k *knowledge) canPipeline(now instant) bool { return now.After(k.serial) }
 // answered takes note of an answer that came now, took after its request was assigned,
 // and gap after the answer before it, or after the assignment if there was none. If
 // it was found, because nobody was there to see it come, it came earlier than that.
-func (k *knowledge) answered(now instant, took, gap time.Duration, found bool) {
+// late says that learnLate has taken note of it.
+func (k *knowledge) answered(now instant, took, gap time.Duration, found, late bool) {
 	if gap >= took && (k.rtt == 0 || took < k.rtt) {
 		k.rtt = took // it was alone
 	}
@@ -259,7 +262,7 @@ func (k *knowledge) answered(now instant, took, gap time.Duration, found bool) {
 	}
 	k.unseen++
 	k.cut -= k.cut / tailMemory
-	k.credit = min(rescueCredit, k.credit+rescueShare)
+	k.owed = max(0, k.owed-rescueShare)
 	served := took - k.rtt
 	if gap < took {
 		served = min(served, gap-k.service)
@@ -274,7 +277,7 @@ func (k *knowledge) answered(now instant, took, gap time.Duration, found bool) {
 	case k.seen > 0 || k.service > 0:
 		k.learnService(min(gap, k.service)) // it took no longer than that
 	}
-	k.learnTail(now, served, found)
+	k.learnTail(now, served, found, late)
 	// One that took very long says no more than one that took a little too long:
 	// the usual time goes up by 19 parts or down by one, in balance if one of 20
 	// is longer.
@@ -305,20 +308,39 @@ func (k *knowledge) learnService(service time.Duration) {
 	k.service = time.Duration(k.mean)
 }
 
+// learnLate takes note of an answer that is late before it comes, which may take long, and
+// meanwhile others would be sent behind each other as if none ever was. It reports whether
+// that counts: of those late while none comes on any connection, one does.
+func (k *knowledge) learnLate(now instant, waits time.Duration) bool {
+	if k.lateKnown && now.Sub(k.answeredAt) > k.patience()/2 {
+		return false
+	}
+	k.lateKnown = true
+	k.tail += 1. / tailMemory
+	k.excess = cmp.Or(k.excess, waits)
+	return true
+}
+
 // learnTail takes note of whether an answer was late; others who waited behind it
 // know that. If it was found, this process was. Late answers that come together, after a
 // time in which none came on any connection, were held up by one thing, and count as one.
-func (k *knowledge) learnTail(now instant, served time.Duration, found bool) {
+// counted says that this one has been counted.
+func (k *knowledge) learnTail(now instant, served time.Duration, found, counted bool) {
 	if now.Sub(k.answeredAt) > k.patience()/2 {
-		k.pausedTill, k.pauseKnown = now.Add(together), false
+		k.pausedTill, k.pauseKnown = now.Add(together), k.lateKnown
 	}
-	k.answeredAt = now
+	k.answeredAt, k.lateKnown = now, false
 	k.tail -= k.tail / tailMemory
 	inPause := now.Before(k.pausedTill)
-	if served <= k.patience() || found || inPause && k.pauseKnown {
+	switch {
+	case found && counted:
+		k.tail = max(0, k.tail-1./tailMemory)
 		return
+	case served <= k.patience() || found || inPause && k.pauseKnown && !counted:
+		return
+	case !counted:
+		k.tail += 1. / tailMemory
 	}
-	k.tail += 1. / tailMemory
 	k.excess += (served - k.excess) / 8
 	k.pauseKnown = inPause
 }
@@ -471,7 +493,7 @@ func (p *place) learnAnswer(c *conn, x *exchange, now instant) {
 		return // it was lost, or nobody wanted the answer
 	}
 	// Content that was read from the connection has come later than its head.
-	p.known.answered(now, took, gap, x.call.Found && x.call.Complete())
+	p.known.answered(now, took, gap, x.call.Found && x.call.Complete(), x.late)
 	p.known.load += (float64(p.inFlight) - p.known.load) / loadMemory
 	if x.call.Cut && len(c.line) > 1 {
 		p.known.cut += 1. / tailMemory

@@ -19,7 +19,7 @@ func TestLateAnswersAfterAPauseCountAsOne(t *testing.T) {
 	tail := func(pause time.Duration, between int) float64 {
 		k := &knowledge{rtt: time.Millisecond}
 		now := clock()
-		inTime := func() { k.answered(now, 10*time.Millisecond, 10*time.Microsecond, false) }
+		inTime := func() { k.answered(now, 10*time.Millisecond, 10*time.Microsecond, false, false) }
 		for range 512 {
 			now = now.Add(10 * time.Microsecond)
 			inTime()
@@ -30,7 +30,7 @@ func TestLateAnswersAfterAPauseCountAsOne(t *testing.T) {
 				now = now.Add(10 * time.Microsecond)
 				inTime()
 			}
-			k.answered(now, 100*time.Millisecond, 100*time.Millisecond, false)
+			k.answered(now, 100*time.Millisecond, 100*time.Millisecond, false, false)
 		}
 		return k.tail * tailMemory
 	}
@@ -40,13 +40,52 @@ func TestLateAnswersAfterAPauseCountAsOne(t *testing.T) {
 	require.InDelta(t, late, tail(10*time.Microsecond, 5), 2)
 }
 
+// What is known to be late before it comes counts once, and of those late while none comes
+// at all one does: that one thing holds up all is as likely.
+func TestLateAnswersCountBeforeTheyCome(t *testing.T) {
+	now := clock()
+	k := &knowledge{rtt: time.Millisecond, known: true, usual: time.Millisecond}
+	late := func() float64 { return k.tail * tailMemory }
+	inTime := func() { k.answered(now, time.Millisecond, 10*time.Microsecond, false, false) }
+	slow := func(found, counted bool) { k.answered(now, 100*time.Millisecond, 100*time.Millisecond, found, counted) }
+
+	inTime()
+	require.True(t, k.learnLate(now, k.patience()))
+	require.True(t, k.learnLate(now, k.patience()), "others are answered meanwhile")
+	require.InDelta(t, 2, late(), .1)
+	require.Equal(t, k.patience(), k.excess)
+	slow(false, true)
+	require.InDelta(t, 2, late(), .1, "it has been counted")
+	require.Greater(t, k.excess, k.patience(), "but was later than that")
+
+	k.tail = 0
+	now = now.Add(100 * time.Millisecond)
+	require.True(t, k.learnLate(now, k.patience()))
+	require.False(t, k.learnLate(now, k.patience()))
+	excess := k.excess
+	slow(false, false)
+	require.InDelta(t, 1, late(), .1, "the one that has counted came with it, after a pause")
+	require.Equal(t, excess, k.excess)
+	slow(false, true)
+	require.InDelta(t, 1, late(), .1)
+	require.Greater(t, k.excess, excess)
+	now = now.Add(time.Second)
+	slow(false, false)
+	require.InDelta(t, 2, late(), .1, "of this pause none had been counted")
+
+	k.tail = 0
+	require.True(t, k.learnLate(now, k.patience()))
+	slow(true, true)
+	require.Zero(t, k.tail, "it came in time, and nobody was there to see it")
+}
+
 // Services of a few microseconds used to be learnt to the nanosecond only, so that small
 // differences never moved the mean of thousands.
 func TestShortServicesAreLearnt(t *testing.T) {
 	k := &knowledge{rtt: time.Millisecond}
 	for _, service := range []time.Duration{1500, 4000, 500} {
 		for range 100_000 {
-			k.answered(clock(), 10*time.Millisecond, service, false)
+			k.answered(clock(), 10*time.Millisecond, service, false, false)
 		}
 		require.InEpsilon(t, float64(service), float64(k.service), .01)
 	}
@@ -57,7 +96,7 @@ func TestShortServicesAreLearnt(t *testing.T) {
 		if i%64 == 0 {
 			gap = 200 * time.Microsecond
 		}
-		k.answered(clock(), 10*time.Millisecond, gap, false)
+		k.answered(clock(), 10*time.Millisecond, gap, false, false)
 		if i > 50_000 {
 			least, most = min(least, k.service), max(most, k.service)
 		}
@@ -183,20 +222,20 @@ func TestServiceIsWhatAnAnswerTakesLongerThanTheWay(t *testing.T) {
 			k.reached(way)
 		}
 		k.dialed(now, time.Millisecond) // to a proxy perhaps
-		k.answered(now, 22*time.Millisecond, 22*time.Millisecond, false)
+		k.answered(now, 22*time.Millisecond, 22*time.Millisecond, false, false)
 		require.Equal(t, want, k.service)
 		require.Equal(t, want > 0, k.packed() == 1)
 		for _, found := range []bool{true, false} {
 			k := k
-			k.answered(now, 23*time.Millisecond, time.Millisecond, found)
+			k.answered(now, 23*time.Millisecond, time.Millisecond, found, false)
 			if found && want == 0 {
 				require.Zero(t, k.service)
 			} else {
 				require.Equal(t, time.Millisecond, k.service, "it was seen")
 			}
 		}
-		k.answered(now, 23*time.Millisecond, time.Millisecond, false)
-		k.answered(now, 22*time.Millisecond, 22*time.Millisecond, false)
+		k.answered(now, 23*time.Millisecond, time.Millisecond, false, false)
+		k.answered(now, 22*time.Millisecond, 22*time.Millisecond, false, false)
 		require.Equal(t, time.Millisecond, k.service)
 	}
 }

@@ -234,3 +234,28 @@ func TestBurstsOfHundredsFarAwayTakeNoLongerThanWithHTTPTransport(t *testing.T) 
 		}
 	}
 }
+
+// While nobody knew that some answers take long, all depth was used, and each of them held up
+// dozens. It was known only when they came, and few who waited behind them could go elsewhere.
+func TestFirstSlowAnswersHoldUpFewOthers(t *testing.T) {
+	const rtt, n, every, slow = time.Millisecond, 2000, 100 * time.Microsecond, 150 * time.Millisecond
+	server := func() *pipetest.Server {
+		var asked atomic.Int32
+		return &pipetest.Server{Handler: func(x *pipetest.Exchange) pipetest.Answer {
+			a := pipetest.AnswerContent(x)
+			if asked.Add(1)%101 == 0 {
+				a.Delay = slow
+			}
+			return a
+		}}
+	}
+	load := pacedLoad{server: server, rtt: rtt, n: n, every: every}
+	ours := load.run(t, piped())
+	held := 0
+	for _, took := range ours.took {
+		if took > slow/2 {
+			held++
+		}
+	}
+	require.Less(t, held, 60, "19 are slow themselves")
+}

@@ -10,7 +10,7 @@ import (
 
 const (
 	// rescueAnyway is how late an answer may be until those behind it are sent
-	// elsewhere without regard to what has been paid for.
+	// elsewhere without regard to what is owed.
 	rescueAnyway = time.Second
 
 	// minSilence is the least time that a head which was sent first may get no
@@ -116,6 +116,7 @@ func (p *place) tock() {
 		return
 	}
 	p.skipped = 0
+	p.learnLate(now)
 	rescued, silent, unread := p.rescue(now), p.silenced(now), p.unread(now)
 	p.dispatch(now)
 	p.mu.Unlock()
@@ -133,6 +134,16 @@ func (p *place) tock() {
 	}
 }
 
+// learnLate takes note of the heads that have become late, if it is known how long answers
+// take; p.mu is held.
+func (p *place) learnLate(now instant) {
+	for _, c := range p.conns.carrying() {
+		if head := c.line[0]; p.known.known && !head.late && p.late(c, now) {
+			head.late = p.known.learnLate(now, p.waits(c, now))
+		}
+	}
+}
+
 // unread returns the connections whose head is late, perhaps because nobody wants to
 // read it. p.mu is held.
 func (p *place) unread(now instant) (unread []*conn) {
@@ -145,7 +156,7 @@ func (p *place) unread(now instant) (unread []*conn) {
 }
 
 // rescue chooses those behind late heads who are sent elsewhere, those first who
-// wait longest: as many as have been paid for, or all if they have waited very
+// wait longest: as many as may be owed, or all if they have waited very
 // long. p.mu is held.
 func (p *place) rescue(now instant) (rescued []*exchange) {
 	if !p.hasRoom(now) {
@@ -169,10 +180,10 @@ func (p *place) rescue(now instant) (rescued []*exchange) {
 
 // pay reports whether x may be rescued, and takes what that costs. p.mu is held.
 func (p *place) pay(x *exchange, now instant) bool {
-	if p.known.credit < 1 && p.waits(x.conn, now) <= rescueAnyway {
+	if p.known.owed > rescueCredit-1 && p.waits(x.conn, now) <= rescueAnyway {
 		return false
 	}
-	p.known.credit = max(0, p.known.credit-1)
+	p.known.owed = min(rescueCredit, p.known.owed+1)
 	x.rescued = true
 	return true
 }

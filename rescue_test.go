@@ -48,7 +48,6 @@ func TestRescueSparesTheHead(t *testing.T) {
 		exchanges[i].inPipe.Store(true)
 	}
 	p := newTestPlace(new(Transport))
-	p.known.credit = rescueCredit
 	d := &headDriver{head: &exchanges[1].call}
 	c := &conn{place: p, d: d, line: exchanges, inFlight: 3, proof: proofOpen}
 	p.conns = connsOf(c)
@@ -60,12 +59,69 @@ func TestRescueSparesTheHead(t *testing.T) {
 	require.Empty(t, p.rescue(began.Add(time.Minute)), "they are on their way already")
 }
 
+// All behind a head that is late are sent elsewhere when nobody knew that heads may be, and
+// after that as many as answers pay for: one of twenty.
+func TestRescuesAreOwed(t *testing.T) {
+	began := clock()
+	p := newTestPlace(new(Transport))
+	p.known.known, p.known.usual = true, time.Millisecond
+	late := began.Add(p.known.patience() + 1)
+	behind := func(n int) *conn {
+		c := &conn{place: p, d: new(headDriver), proof: proofOpen}
+		p.conns.add(c)
+		for range n + 1 {
+			x := &exchange{out: &outgoing{shareable: true, rescuable: true}, route: new(route)}
+			x.inPipe.Store(true)
+			p.assign(x, c, began)
+		}
+		c.d.(*headDriver).head = &c.line[0].call
+		return c
+	}
+	behind(new(Transport).depth() - 1)
+	require.Len(t, p.rescue(late), 63)
+	behind(63)
+	require.Len(t, p.rescue(late), 1)
+	require.Empty(t, p.rescue(late))
+	for range 101 {
+		p.known.answered(late, time.Millisecond, time.Millisecond, false, false)
+	}
+	require.Len(t, p.rescue(late.Add(2*time.Millisecond)), 5)
+	require.Len(t, p.rescue(began.Add(rescueAnyway+10*time.Second)), 57, "who has waited so long need not be paid for")
+	for range 100 * rescueCredit {
+		p.known.answered(late, time.Millisecond, time.Millisecond, false, false)
+	}
+	behind(63)
+	behind(63)
+	require.Len(t, p.rescue(late.Add(2*time.Millisecond)), rescueCredit)
+}
+
+// Each head that is late counts once, however often it is looked at, and whenever it comes.
+func TestEachLateHeadCountsOnce(t *testing.T) {
+	now := clock()
+	p, a, b, get := twoConns(new(Transport))
+	p.known.usual = time.Millisecond
+	head, other := get(), get()
+	p.assign(head, a, now)
+	p.assign(other, b, now.Add(time.Hour))
+	now = now.Add(time.Second)
+	for _, known := range []bool{false, true, true, true} {
+		p.known.known, p.known.answeredAt = known, now // there was an answer elsewhere
+		p.learnLate(now)
+		require.Equal(t, known, head.late, "how long the first answer of all takes is not known")
+	}
+	require.InDelta(t, 1, p.known.tail*tailMemory, .01)
+	require.False(t, other.late)
+	head.call.Response.StatusCode = 200
+	p.learnAnswer(a, head, now)
+	require.InDelta(t, 1, p.known.tail*tailMemory, .01)
+}
+
 // The second of a pair that was to prove a new connection used to wait for as long as a
 // pair may be silent, when the first took long.
 func TestRescueFromAPair(t *testing.T) {
 	began := clock()
 	p := newTestPlace(new(Transport))
-	p.known.known, p.known.usual, p.known.credit = true, time.Millisecond, rescueCredit
+	p.known.known, p.known.usual = true, time.Millisecond
 	d := new(headDriver)
 	c := &conn{place: p, d: d, proof: proofPair}
 	p.conns = connsOf(c)
@@ -185,18 +241,18 @@ func TestFoundAnswersAreNotLate(t *testing.T) {
 	for _, found := range []bool{false, true} {
 		k := knowledge{rtt: time.Millisecond}
 		for range 64 {
-			k.answered(now, 10*time.Millisecond, 100*time.Microsecond, false)
+			k.answered(now, 10*time.Millisecond, 100*time.Microsecond, false, false)
 		}
 		service := k.service
 		require.Equal(t, 100*time.Microsecond, service)
 		for range 8 {
-			k.answered(now, 200*time.Millisecond, 100*time.Millisecond, found)
+			k.answered(now, 200*time.Millisecond, 100*time.Millisecond, found, false)
 		}
 		require.Equal(t, found, k.tail == 0)
 		require.Equal(t, found, k.service == service)
 		if found {
 			for range 512 {
-				k.answered(now, 10*time.Millisecond, time.Microsecond, found)
+				k.answered(now, 10*time.Millisecond, time.Microsecond, found, false)
 			}
 			require.Less(t, k.service, 10*time.Microsecond, "it took no longer than that")
 		}

@@ -45,6 +45,7 @@ type exchange struct {
 	pause          time.Duration // that it may wait for a partner: see awaitsPartner
 	assigned       instant       // to conn
 	second         *exchange     // has to be submitted together with this one
+	late           bool          // was known to be late before it was answered
 	rescued        bool          // was told to go elsewhere
 	silent         bool          // got no answer among others, and goes alone next
 	accuses        bool          // goes alone because the attempt before was silent
