@@ -51,12 +51,9 @@ func (pl *pool) becameIdle(c *conn, now instant) {
 		p.discard(c)
 		return
 	}
-	if n := t.maxIdlePerHost(); len(p.conns.idle()) > n && p.idleConns() > n {
-		least := p.leastProof(c)
-		pl.idle.remove(least)
-		if p.discard(least); least == c {
-			return
-		}
+	pl.trim(p)
+	if c.closing {
+		return
 	}
 	c.idleSince, c.reused = now, true
 	pl.idle.remove(c)
@@ -71,6 +68,17 @@ func (pl *pool) becameIdle(c *conn, now instant) {
 	}
 }
 
+// trim closes the idle connections of p that are too many. p.mu and pl.mu are held.
+func (pl *pool) trim(p *place) {
+	if n := p.maxIdle(); len(p.conns.idle()) > n {
+		for range p.idleConns() - n {
+			least := p.leastProof()
+			pl.idle.remove(least)
+			p.discard(least)
+		}
+	}
+}
+
 // defaultMaxIdleConnsPerHost is net/http's.
 const defaultMaxIdleConnsPerHost = 2
 
@@ -81,15 +89,19 @@ func (t *Transport) maxIdlePerHost() int {
 	return t.MaxIdleConnsPerHost
 }
 
-// leastProof returns c, or an idle connection to the same origin that has passed fewer
-// steps: it is of less use. p.mu is held.
-func (p *place) leastProof(c *conn) *conn {
-	for _, other := range p.conns.idle() {
-		if other.isIdle() && other.proof < c.proof {
-			c = other
+// maxIdle is how many connections may be idle: as many as [Transport.MaxIdleConnsPerHost] says,
+// and those that are only because their requests share others. p.mu is held.
+func (p *place) maxIdle() int { return p.t.maxIdlePerHost() + p.inFlight - p.conns.busy }
+
+// leastProof returns the idle connection that has passed the fewest steps, as it is of the
+// least use, and of these the one that was used last. p.mu is held, and there is one.
+func (p *place) leastProof() (least *conn) {
+	for _, c := range p.conns.idle() {
+		if c.isIdle() && (least == nil || c.proof < least.proof) {
+			least = c
 		}
 	}
-	return c
+	return least
 }
 
 // idleConns counts the connections that carry nothing, and are not about to be
@@ -140,7 +152,7 @@ func (pl *pool) clean(t *Transport) {
 	for _, c := range all {
 		if t.IdleConnTimeout > 0 && c.idleFor() >= t.IdleConnTimeout || c.isSpent() {
 			c.retireIdle()
-		} else {
+		} else if !c.isTrimmed() {
 			c.d.Check()
 		}
 	}
@@ -168,6 +180,19 @@ func (c *conn) isSpent() bool {
 	c.place.mu.Lock()
 	defer c.place.mu.Unlock()
 	return c.spent()
+}
+
+// isTrimmed closes the idle connections of c's place that are too many by now, and reports
+// whether c was one of them: requests that shared others may have ended since they became idle.
+func (c *conn) isTrimmed() bool {
+	p := c.place
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pl := &p.t.pool
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	pl.trim(p)
+	return c.closing
 }
 
 // retireIdle closes c if it still is idle.

@@ -143,7 +143,7 @@ type knowledge struct {
 	answeredAt instant // when the last answer came
 	pausedTill instant // answers that are late until then are late for one reason,
 	pauseKnown bool    // which has been counted
-	lateKnown  bool    // so has one that is late and has not come, since the last that has
+	lateKnown  bool    // one that is late has been counted since the last answer
 
 	strikes   int           // see maxStrikes
 	proved    bool          // a connection has passed all steps since the last verdict
@@ -324,25 +324,25 @@ func (k *knowledge) learnLate(now instant, waits time.Duration) bool {
 // learnTail takes note of whether an answer was late; others who waited behind it
 // know that. If it was found, this process was. Late answers that come together, after a
 // time in which none came on any connection, were held up by one thing, and count as one.
-// counted says that this one has been counted.
+// counted says that learnLate has counted this one.
 func (k *knowledge) learnTail(now instant, served time.Duration, found, counted bool) {
 	if now.Sub(k.answeredAt) > k.patience()/2 {
-		k.pausedTill, k.pauseKnown = now.Add(together), k.lateKnown
+		k.pausedTill, k.pauseKnown = now.Add(together), false
 	}
 	k.answeredAt, k.lateKnown = now, false
 	k.tail -= k.tail / tailMemory
 	inPause := now.Before(k.pausedTill)
+	counts := served > k.patience() && !found && !(inPause && k.pauseKnown)
 	switch {
-	case found && counted:
-		k.tail = max(0, k.tail-1./tailMemory)
-		return
-	case served <= k.patience() || found || inPause && k.pauseKnown && !counted:
-		return
-	case !counted:
+	case counts && !counted:
 		k.tail += 1. / tailMemory
+	case counted && !counts:
+		k.tail = max(0, k.tail-1./tailMemory)
 	}
-	k.excess += (served - k.excess) / 8
-	k.pauseKnown = inPause
+	if counts {
+		k.excess += (served - k.excess) / 8
+		k.pauseKnown = inPause
+	}
 }
 
 // patience is how long an answer may be due until it is late: those behind are then

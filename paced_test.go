@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -258,4 +259,51 @@ func TestFirstSlowAnswersHoldUpFewOthers(t *testing.T) {
 		}
 	}
 	require.Less(t, held, 60, "19 are slow themselves")
+}
+
+// GETs that share a connection left others idle, of which two are kept. Requests that need one of
+// their own had to wait until another was dialed: later than with net/http, where all the
+// connections are in use.
+func TestPostsAmongGetsFindConnections(t *testing.T) {
+	const requests = 200
+	for _, rtt := range []time.Duration{time.Millisecond, 100 * time.Millisecond} {
+		for _, callers := range []int{4, 16} {
+			run := func(makeTransport func(pipetest.DialFunc) http.RoundTripper) (out paced) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, &pipetest.Server{}, makeTransport, memnet.Latency(rtt/2))
+					var mu sync.Mutex
+					var group sync.WaitGroup
+					for i := range callers {
+						group.Go(func() {
+							rng := rand.New(rand.NewPCG(1, uint64(i)))
+							for range requests {
+								time.Sleep(time.Duration(rng.ExpFloat64() * float64(rtt) / 10))
+								method, content := "GET", io.Reader(nil)
+								if rng.IntN(5) < 2 {
+									method, content = "POST", strings.NewReader("x")
+								}
+								began := time.Now()
+								req, err := http.NewRequest(method, worldURL, content)
+								require.NoError(t, err)
+								resp, err := w.rt.RoundTrip(req)
+								require.NoError(t, err)
+								require.NoError(t, resp.Body.Close())
+								mu.Lock()
+								out.took = append(out.took, time.Since(began))
+								mu.Unlock()
+							}
+						})
+					}
+					group.Wait()
+					out.dials = w.net.Dials()
+					w.rt.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+					time.Sleep(time.Second)
+				})
+				return out
+			}
+			ours, theirs := run(piped()), run(netHTTP())
+			require.Less(t, ours.mean(), theirs.mean(), "%v, %d callers", rtt, callers)
+			require.LessOrEqual(t, ours.dials, min(theirs.dials, 4*callers), "%v, %d callers", rtt, callers)
+		}
+	}
 }

@@ -135,10 +135,13 @@ func (p *place) tock() {
 }
 
 // learnLate takes note of the heads that have become late, if it is known how long answers
-// take; p.mu is held.
+// take, and others can go elsewhere. p.mu is held.
 func (p *place) learnLate(now instant) {
+	if !p.known.known || p.full() {
+		return
+	}
 	for _, c := range p.conns.carrying() {
-		if head := c.line[0]; p.known.known && !head.late && p.late(c, now) {
+		if head := c.line[0]; !head.late && p.late(c, now) {
 			head.late = p.known.learnLate(now, p.waits(c, now))
 		}
 	}

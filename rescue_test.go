@@ -18,6 +18,7 @@ type headDriver struct {
 }
 
 func (d *headDriver) Head() *pipeline.Call { return d.head }
+func (d *headDriver) Retire()              {}
 
 // newTestPlace returns a place whose timer can be set, and does nothing: what comes at
 // its time is for the tests themselves to call.
@@ -104,12 +105,19 @@ func TestEachLateHeadCountsOnce(t *testing.T) {
 	p.assign(head, a, now)
 	p.assign(other, b, now.Add(time.Hour))
 	now = now.Add(time.Second)
-	for _, known := range []bool{false, true, true, true} {
-		p.known.known, p.known.answeredAt = known, now // there was an answer elsewhere
+	p.known.answeredAt = now // elsewhere
+	p.known.known = false
+	p.learnLate(now)
+	require.False(t, head.late, "how long the first answer of all takes is not known")
+	p.known.known, p.t.MaxConnsPerHost = true, 2
+	p.learnLate(now)
+	require.False(t, head.late, "there can be no more connections")
+	p.t.MaxConnsPerHost = 0
+	for range 3 {
 		p.learnLate(now)
-		require.Equal(t, known, head.late, "how long the first answer of all takes is not known")
 	}
 	require.InDelta(t, 1, p.known.tail*tailMemory, .01)
+	require.True(t, head.late)
 	require.False(t, other.late)
 	head.call.Response.StatusCode = 200
 	p.learnAnswer(a, head, now)

@@ -123,7 +123,9 @@ type Transport struct {
 
 	// MaxIdleConnsPerHost is the most idle connections to keep for one origin
 	// (or proxy). Zero means [http.DefaultMaxIdleConnsPerHost]; a negative
-	// value keeps none.
+	// value keeps none. Those that are idle only because their requests share
+	// others do not count: there are never more idle ones than net/http would
+	// have idle or in use.
 	MaxIdleConnsPerHost int
 
 	// MaxConnsPerHost is the most connections to one origin (or proxy), be
