@@ -14,10 +14,10 @@ type instant int64
 // anything lasts.
 const firstInstant = instant(100 * 365 * 24 * time.Hour)
 
-var began = time.Now()
+var processBegan = time.Now()
 
 // clock returns the present instant.
-func clock() instant { return firstInstant.Add(time.Since(began)) }
+func clock() instant { return firstInstant.Add(time.Since(processBegan)) }
 
 func (i instant) Add(d time.Duration) instant     { return i + instant(d) }
 func (i instant) Sub(other instant) time.Duration { return time.Duration(i - other) }

@@ -59,13 +59,26 @@ func (pl *pool) becameIdle(c *conn, now instant) {
 	pl.idle.remove(c)
 	pl.idle.push(c)
 	if t.MaxIdleConns > 0 && pl.idle.n > t.MaxIdleConns {
-		longest := pl.idle.first
-		pl.idle.remove(longest) // or the next one too many would choose it again
-		go longest.retireIdle()
+		pl.closeOne(p)
 	}
 	if pl.timer == nil {
 		pl.timer = time.AfterFunc(pl.period(t), func() { pl.clean(t) })
 	}
+}
+
+// closeOne closes one of the idle connections of all places, which are too many: the one that
+// is idle longest, but of p, where one has just become idle, if it has some only because
+// requests share others. p.mu and pl.mu are held.
+func (pl *pool) closeOne(p *place) {
+	if p.idleConns() > p.t.maxIdlePerHost() {
+		least := p.leastProof()
+		pl.idle.remove(least)
+		p.discard(least)
+		return
+	}
+	longest := pl.idle.first
+	pl.idle.remove(longest) // or the next one too many would choose it again
+	go longest.retireIdle()
 }
 
 // trim closes the idle connections of p that are too many. p.mu and pl.mu are held.

@@ -45,6 +45,7 @@ func TestIdleConnsThatSharedOnesSpareAreKept(t *testing.T) {
 		}
 		require.Equal(t, Stats{Conns: 5, Idle: 3, InFlight: 3, Deepest: 3}, tr.Stats(), "one, and for two of the three in flight")
 		require.True(t, spare[2].closing, "it had shown the least, and was used last")
+		require.Equal(t, 3, tr.pool.idle.n)
 
 		p.mu.Lock()
 		p.leave(shared, 0, clock())

@@ -198,7 +198,7 @@ func (k *knowledge) brief() bool {
 
 // briefFarAway reports whether connections to the origin are known to end so soon that they
 // are better not shared, as long as there can be others: each end has all of those who share
-// begin anew, which takes long.
+// begin anew, which takes long where answers do, be it for the way or the handlers.
 func (k *knowledge) briefFarAway() bool {
 	return k.limited && float64(k.most) < lastingFor*k.load && max(k.rtt, k.distance(0)) >= minPatience
 }
@@ -316,7 +316,7 @@ func (k *knowledge) learnLate(now instant, waits time.Duration) bool {
 		return false
 	}
 	k.lateKnown = true
-	k.tail += 1. / tailMemory
+	k.tail = min(1, k.tail+1./tailMemory) // some never come, and nothing is to be taken off for these
 	k.excess = cmp.Or(k.excess, waits)
 	return true
 }
@@ -468,6 +468,12 @@ func (k *knowledge) pairPause() time.Duration { return max(minTick, k.rtt/4) }
 // coldPause is how long a request waits for a first connection, or a place on an unproven
 // one, before the origin is taken for so far away that more should be dialed.
 func (k *knowledge) coldPause() time.Duration { return max(minPatience, k.rtt/4) }
+
+// patienceForDial is how long an answer may be due until who waits for it is better off with
+// a dial, however long answers usually take.
+func (k *knowledge) patienceForDial() time.Duration {
+	return min(k.patience(), max(minPatience, k.dial, 4*k.lag))
+}
 
 // patienceWithPair is how long a pair may be silent.
 func (k *knowledge) patienceWithPair() time.Duration {

@@ -80,6 +80,40 @@ func TestLateAnswersCountBeforeTheyCome(t *testing.T) {
 	require.Zero(t, k.tail, "it came in time, and nobody was there to see it")
 }
 
+// Of answers that are late and never come no more can be late than all.
+func TestShareOfLateAnswersIsAShare(t *testing.T) {
+	k := &knowledge{known: true, usual: time.Millisecond}
+	now := clock()
+	for range 3 * tailMemory {
+		k.answeredAt = now
+		require.True(t, k.learnLate(now, time.Second))
+	}
+	require.EqualValues(t, 1, k.tail)
+}
+
+func TestWhoWaitsIsBetterOffWithADial(t *testing.T) {
+	for _, test := range []struct {
+		usual, dial, lag, patience time.Duration
+	}{
+		{200 * time.Millisecond, time.Millisecond, 0, minPatience},
+		{200 * time.Millisecond, 50 * time.Millisecond, 0, 50 * time.Millisecond},
+		{200 * time.Millisecond, time.Millisecond, 10 * time.Millisecond, 40 * time.Millisecond},
+		{4 * time.Millisecond, 50 * time.Millisecond, 0, 12 * time.Millisecond},
+	} {
+		k := &knowledge{known: true, usual: test.usual, dial: test.dial, lag: test.lag}
+		require.Equal(t, test.patience, k.patienceForDial(), test)
+	}
+}
+
+// Where connections end after a few answers, all who share begin anew with each: that takes
+// as long as answers do, also where it is not the way to where connections end.
+func TestConnectionsThatEndSoonAreNotSharedWhereAnswersTakeLong(t *testing.T) {
+	for rtt, shared := range map[time.Duration]bool{time.Millisecond: true, 50 * time.Millisecond: false} {
+		k := &knowledge{rtt: rtt, way: time.Millisecond / 5, most: 20, limited: true, load: 8}
+		require.Equal(t, shared, k.packed() > 1, rtt)
+	}
+}
+
 // Services of a few microseconds used to be learnt to the nanosecond only, so that small
 // differences never moved the mean of thousands.
 func TestShortServicesAreLearnt(t *testing.T) {
@@ -302,6 +336,25 @@ func TestEndsThatSayNothing(t *testing.T) {
 	p.learnAnswer(c, x, clock())
 	require.Zero(t, p.known.fruitless)
 	require.False(t, p.known.limited, "it has answered more than others")
+}
+
+// Near an origin who waits shares connections that carry many soon.
+func TestNoDialForEachWhereAnswersTakeNoTime(t *testing.T) {
+	now := clock()
+	for rtt, dials := range map[time.Duration]int{4 * time.Millisecond: 1, 6 * time.Millisecond: 10} {
+		p, a, b, get := twoConns(new(Transport))
+		p.known.rtt, p.known.way, p.known.dial = rtt, time.Millisecond/5, time.Millisecond/5
+		for range 64 {
+			p.assign(get(), a, now)
+			p.assign(get(), b, now)
+		}
+		for range 10 {
+			x := get()
+			x.since = now
+			p.shared.push(x)
+		}
+		require.Equal(t, dials, p.needed(now), rtt)
+	}
 }
 
 // Who waits where a dial is sooner than the next answers, which bring room, has one: whether

@@ -4,6 +4,7 @@ package httppipe_test
 // what ours never makes worse.
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/httppipe/httppipe"
 	"github.com/httppipe/httppipe/internal/memnet"
 	"github.com/httppipe/httppipe/internal/pipetest"
 )
@@ -306,4 +308,115 @@ func TestPostsAmongGetsFindConnections(t *testing.T) {
 			require.LessOrEqual(t, ours.dials, min(theirs.dials, 4*callers), "%v, %d callers", rtt, callers)
 		}
 	}
+}
+
+// Who waited for a slow pair to be answered waited for as long as answers had been known to take,
+// as nobody looked before.
+func TestSlowPairHoldsUpNobodyForLong(t *testing.T) {
+	const n, slow = 40, 60 * time.Millisecond
+	var asked atomic.Int32
+	var allSlow atomic.Bool
+	server := &pipetest.Server{Handler: func(x *pipetest.Exchange) pipetest.Answer {
+		a := pipetest.AnswerContent(x)
+		switch {
+		case allSlow.Load():
+			a.Delay = slow
+		case asked.Add(1)%10 == 0:
+			a.Delay = 100 * time.Millisecond
+		}
+		return a
+	}}
+	inWorldOver(t, server, []memnet.Option{memnet.Latency(time.Millisecond / 2)}, func(w *world) {
+		get := func() error {
+			_, err := w.get(context.Background(), "/")
+			return err
+		}
+		for range 8000 {
+			require.NoError(t, get())
+		}
+		w.tr.CloseIdleConnections()
+		time.Sleep(time.Second)
+		allSlow.Store(true)
+		require.Less(t, atOnce(t, n, get), 4*slow)
+		require.Greater(t, w.net.Dials(), n*3/4)
+	})
+}
+
+// What could follow a pair was thought to be as much as on other Transports, so that those
+// whom MaxPipelineDepth allows no place there had no dial either.
+func TestThoseWhoFindNoPlaceBehindAPairHaveConnections(t *testing.T) {
+	const rtt, n = 50 * time.Millisecond, 100
+	inWorldOver(t, &pipetest.Server{}, []memnet.Option{memnet.Latency(rtt / 2)}, func(w *world) {
+		w.tr.MaxPipelineDepth = 2
+		var sum atomic.Int64
+		get := func() error {
+			began := time.Now()
+			_, err := w.get(context.Background(), "/")
+			sum.Add(int64(time.Since(began)))
+			return err
+		}
+		var before sync.WaitGroup
+		for range 3 {
+			before.Go(func() { require.NoError(t, get()) })
+		}
+		time.Sleep(2*rtt + 5*time.Millisecond)
+		before.Wait()
+		sum.Store(0)
+		atOnce(t, n, get)
+		require.LessOrEqual(t, time.Duration(sum.Load()/n), 2*rtt)
+	})
+}
+
+// Connections spared by requests that share others count for MaxIdleConns, but must not push
+// out those to other origins, which with net/http would be kept.
+func TestSparedConnectionsPushOutNoOthers(t *testing.T) {
+	const others, seconds = 4, 20
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, &pipetest.Server{}, func(dial pipetest.DialFunc) http.RoundTripper {
+			return &httppipe.Transport{DialContext: dial, MaxIdleConns: 10}
+		}, memnet.Latency(25*time.Millisecond))
+		var mu sync.Mutex
+		dials := make(map[string]int)
+		w.net.OnDial(func(_ context.Context, _ int, addr string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			dials[addr]++
+			return nil
+		})
+		for i := range others {
+			ln, err := w.net.Listen(fmt.Sprintf("other%d:80", i))
+			require.NoError(t, err)
+			new(pipetest.Server).Start(t, ln)
+		}
+		send := func(method, url string) {
+			req, err := http.NewRequest(method, url, nil)
+			require.NoError(t, err)
+			resp, err := w.rt.RoundTrip(req)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+		}
+		end := time.Now().Add(seconds * time.Second)
+		var busy sync.WaitGroup
+		for i := range 40 {
+			busy.Go(func() {
+				rng := rand.New(rand.NewPCG(1, uint64(i)))
+				for time.Now().Before(end) {
+					time.Sleep(time.Duration(rng.ExpFloat64() * float64(10*time.Millisecond)))
+					send([]string{"GET", "GET", "GET", "POST", "POST"}[rng.IntN(5)], worldURL)
+				}
+			})
+		}
+		for range seconds {
+			for i := range others {
+				send("GET", fmt.Sprintf("http://other%d/", i))
+			}
+			time.Sleep(time.Second)
+		}
+		busy.Wait()
+		for i := range others {
+			require.LessOrEqual(t, dials[fmt.Sprintf("other%d:80", i)], 3)
+		}
+		w.rt.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+		time.Sleep(5 * time.Second)
+	})
 }

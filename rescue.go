@@ -73,6 +73,11 @@ func (p *place) untilLook(now instant) time.Duration {
 			}
 		}
 	}
+	if c := p.trial(now); c != nil && p.shared.first != nil {
+		if left := p.known.patienceForDial() - p.waits(c, now); left >= 0 {
+			wait = min(wait, left+1)
+		}
+	}
 	if left := p.known.dialAfter.Sub(now); left > 0 {
 		wait = min(wait, left)
 	}

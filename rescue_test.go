@@ -88,6 +88,7 @@ func TestRescuesAreOwed(t *testing.T) {
 	}
 	require.Len(t, p.rescue(late.Add(2*time.Millisecond)), 5)
 	require.Len(t, p.rescue(began.Add(rescueAnyway+10*time.Second)), 57, "who has waited so long need not be paid for")
+	require.EqualValues(t, rescueCredit, p.known.owed, "but no more is owed for it")
 	for range 100 * rescueCredit {
 		p.known.answered(late, time.Millisecond, time.Millisecond, false, false)
 	}

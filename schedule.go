@@ -224,9 +224,10 @@ const (
 	// no more round trips than with net/http.
 	slowConns = 6
 
-	// burstConns is how many it gets at the most, if so many requests come within a round
-	// trip to an origin far away, as to see a pair answered first would take them up to two
-	// more; or wait while the first answer of all is late, or a pair is.
+	// burstConns is how many it gets if so many requests come within a round trip to an
+	// origin that may be far away, as to see a pair answered first would take them up to
+	// two more; or wait while the first answer of all is late, or a pair is. There may be
+	// more, see burst and needed, when that lasts.
 	burstConns = 64
 
 	// maxNear is how long those who wait may have to, at the most, for a connection to an
@@ -295,7 +296,7 @@ func (p *place) untilProven(sharing int, now instant) int {
 	switch {
 	case trial != nil && trial.oneWrite && far:
 		// Its answers are followed by as many as do not wait long behind each other.
-		return max(0, min(p.shared.n, p.burst(now))-min(p.known.usuallyPacked(), firstDepth))
+		return max(0, min(p.shared.n, p.burst(now))-min(p.t.depth(), p.known.usuallyPacked(), firstDepth))
 	case trial != nil && trial.oneWrite:
 		return 0 // its answers come before that to a request on another connection
 	case waited >= pause, sharing == 0 && p.known.rtt >= pause:
@@ -394,7 +395,7 @@ func (p *place) trial(now instant) *conn {
 // better off with a dial.
 func (p *place) trialIsLate(now instant) bool {
 	c := p.trial(now)
-	return c != nil && p.waits(c, now) > min(p.known.patience(), max(minPatience, p.known.dial, 4*p.known.lag))
+	return c != nil && p.waits(c, now) > p.known.patienceForDial()
 }
 
 // proven reports whether some connection has passed all steps.

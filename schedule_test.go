@@ -129,14 +129,16 @@ func TestWhoFindsNoRoomBehindAPairIsDialedFor(t *testing.T) {
 	now := clock()
 	for _, test := range []struct {
 		way, service time.Duration
-		dials        int
+		depth, dials int
 	}{
 		{way: 50 * time.Millisecond, service: 10 * time.Millisecond, dials: 40 - 2}, // 12.5 ms of waiting
 		{way: 50 * time.Millisecond, service: 2 * time.Millisecond, dials: 40 - 7},
 		{way: 50 * time.Millisecond, dials: 0},
+		{way: 50 * time.Millisecond, depth: 4, service: 10 * time.Millisecond, dials: 40 - 2},
+		{way: 50 * time.Millisecond, depth: 4, dials: 40 - 4},
 		{way: time.Millisecond, service: 10 * time.Millisecond, dials: 0},
 	} {
-		p := newTestPlace(&Transport{MaxPipelineDepth: 4}) // has nothing to do with it
+		p := newTestPlace(&Transport{MaxPipelineDepth: test.depth})
 		p.known.reached(test.way)
 		p.known.known, p.known.rtt = true, 50*time.Millisecond
 		p.known.service, p.known.seen = test.service, 1

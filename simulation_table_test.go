@@ -54,7 +54,7 @@ var workloads = []struct {
 	{workload{name: "the same, 100 origins, 20/s to each", rtt: far, service: usualWithTail,
 		rates: slices.Repeat([]float64{20}, 100), slow: 100 * time.Millisecond}, 15, 1.25, .7, .02, 0},
 	{workload{name: "the same, 8 connections to each", rtt: far, service: usualWithTail, limit: 8,
-		rates: []float64{10, 40, 160, 10, 40, 160}}, 20, .5, 1.6, .04, 0},
+		rates: []float64{10, 40, 160, 10, 40, 160}}, 20, .5, 1.6, .04, 0}, // net/http waits for connections where ours has them dialed
 	{workload{name: "the same, 2 connections, behind a near proxy, 64 callers", rtt: far, dial: near, service: lognormal(time.Millisecond/10, .3), limit: 2,
 		callers: 64}, 20, .05, 1.2, .001, 0},
 	{workload{name: "far, 1 ms, 6 % 1 s, 75/s, 8 connections", rtt: far, limit: 8,

@@ -118,7 +118,7 @@ type Transport struct {
 	DisableCompression bool
 
 	// MaxIdleConns is the most idle connections to keep, over all origins.
-	// Zero means no limit.
+	// Zero means no limit. All count that are idle, for whatever reason.
 	MaxIdleConns int
 
 	// MaxIdleConnsPerHost is the most idle connections to keep for one origin
