@@ -5,7 +5,8 @@ import "time"
 // janitorPeriod is how often idle connections are looked at, at least.
 const janitorPeriod = time.Second
 
-// A connList is a doubly linked list of connections.
+// A connList is a doubly linked list of connections. Their places know how many of theirs
+// are in it.
 type connList struct {
 	first, last *conn
 	n           int
@@ -20,6 +21,7 @@ func (l *connList) push(c *conn) {
 	}
 	l.last = c
 	l.n++
+	c.place.listed++
 }
 
 // remove removes c, if it is there.
@@ -39,6 +41,7 @@ func (l *connList) remove(c *conn) {
 	}
 	c.prev, c.next, c.listed = nil, nil, false
 	l.n--
+	c.place.listed--
 }
 
 // becameIdle takes note that c carries nothing, and closes connections that are
@@ -59,26 +62,26 @@ func (pl *pool) becameIdle(c *conn, now instant) {
 	pl.idle.remove(c)
 	pl.idle.push(c)
 	if t.MaxIdleConns > 0 && pl.idle.n > t.MaxIdleConns {
-		pl.closeOne(p)
+		pl.closeOne(t)
 	}
 	if pl.timer == nil {
 		pl.timer = time.AfterFunc(pl.period(t), func() { pl.clean(t) })
 	}
 }
 
-// closeOne closes one of the idle connections of all places, which are too many: the one that
-// is idle longest, but of p, where one has just become idle, if it has some only because
-// requests share others. p.mu and pl.mu are held.
-func (pl *pool) closeOne(p *place) {
-	if p.idleConns() > p.t.maxIdlePerHost() {
-		least := p.leastProof()
-		pl.idle.remove(least)
-		p.discard(least)
-		return
+// closeOne closes one of the idle connections of all places, which are too many: that which is
+// idle longest, but rather one of a place that has some only because requests share others.
+// pl.mu is held.
+func (pl *pool) closeOne(t *Transport) {
+	surplus := pl.idle.first
+	for c := pl.idle.first; c != nil; c = c.next {
+		if c.place.listed > t.maxIdlePerHost() {
+			surplus = c
+			break
+		}
 	}
-	longest := pl.idle.first
-	pl.idle.remove(longest) // or the next one too many would choose it again
-	go longest.retireIdle()
+	pl.idle.remove(surplus) // or the next one too many would choose it again
+	go surplus.retireIdle()
 }
 
 // trim closes the idle connections of p that are too many. p.mu and pl.mu are held.

@@ -414,7 +414,7 @@ func TestSparedConnectionsPushOutNoOthers(t *testing.T) {
 		}
 		busy.Wait()
 		for i := range others {
-			require.LessOrEqual(t, dials[fmt.Sprintf("other%d:80", i)], 3)
+			require.Equal(t, 1, dials[fmt.Sprintf("other%d:80", i)])
 		}
 		w.rt.(interface{ CloseIdleConnections() }).CloseIdleConnections()
 		time.Sleep(5 * time.Second)
