@@ -21,7 +21,7 @@ func (l *connList) push(c *conn) {
 	}
 	l.last = c
 	l.n++
-	c.place.listed++
+	c.place.idleListed++
 }
 
 // remove removes c, if it is there.
@@ -41,7 +41,7 @@ func (l *connList) remove(c *conn) {
 	}
 	c.prev, c.next, c.listed = nil, nil, false
 	l.n--
-	c.place.listed--
+	c.place.idleListed--
 }
 
 // becameIdle takes note that c carries nothing, and closes connections that are
@@ -75,7 +75,7 @@ func (pl *pool) becameIdle(c *conn, now instant) {
 func (pl *pool) closeOne(t *Transport) {
 	surplus := pl.idle.first
 	for c := pl.idle.first; c != nil; c = c.next {
-		if c.place.listed > t.maxIdlePerHost() {
+		if c.place.idleListed > t.maxIdlePerHost() {
 			surplus = c
 			break
 		}
@@ -168,7 +168,7 @@ func (pl *pool) clean(t *Transport) {
 	for _, c := range all {
 		if t.IdleConnTimeout > 0 && c.idleFor() >= t.IdleConnTimeout || c.isSpent() {
 			c.retireIdle()
-		} else if !c.isTrimmed() {
+		} else if !c.trimmed() {
 			c.d.Check()
 		}
 	}
@@ -198,9 +198,9 @@ func (c *conn) isSpent() bool {
 	return c.spent()
 }
 
-// isTrimmed closes the idle connections of c's place that are too many by now, and reports
-// whether c was one of them: requests that shared others may have ended since they became idle.
-func (c *conn) isTrimmed() bool {
+// trimmed has those idle connections of c's place closed that are too many by now, because
+// requests that shared others have ended, and reports whether c is closed.
+func (c *conn) trimmed() bool {
 	p := c.place
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -193,13 +193,13 @@ func (k *knowledge) distance(waited time.Duration) time.Duration {
 // brief reports whether connections to the origin end so soon that nobody should wait until
 // one has shown what the peer can.
 func (k *knowledge) brief() bool {
-	return k.fruitless >= maxFruitless || k.most > 0 && k.most < minLasting || k.briefFarAway()
+	return k.fruitless >= maxFruitless || k.most > 0 && k.most < minLasting || k.tooBriefToShare()
 }
 
-// briefFarAway reports whether connections to the origin are known to end so soon that they
+// tooBriefToShare reports whether connections to the origin are known to end so soon that they
 // are better not shared, as long as there can be others: each end has all of those who share
 // begin anew, which takes long where answers do, be it for the way or the handlers.
-func (k *knowledge) briefFarAway() bool {
+func (k *knowledge) tooBriefToShare() bool {
 	return k.limited && float64(k.most) < lastingFor*k.load && max(k.rtt, k.distance(0)) >= minPatience
 }
 
@@ -252,8 +252,8 @@ func (k *knowledge) canPipeline(now instant) bool { return now.After(k.serial) }
 // answered takes note of an answer that came now, took after its request was assigned,
 // and gap after the answer before it, or after the assignment if there was none. If
 // it was found, because nobody was there to see it come, it came earlier than that.
-// late says that learnLate has taken note of it.
-func (k *knowledge) answered(now instant, took, gap time.Duration, found, late bool) {
+// counted says that learnLate has counted it among the late ones.
+func (k *knowledge) answered(now instant, took, gap time.Duration, found, counted bool) {
 	if gap >= took && (k.rtt == 0 || took < k.rtt) {
 		k.rtt = took // it was alone
 	}
@@ -277,7 +277,7 @@ func (k *knowledge) answered(now instant, took, gap time.Duration, found, late b
 	case k.seen > 0 || k.service > 0:
 		k.learnService(min(gap, k.service)) // it took no longer than that
 	}
-	k.learnTail(now, served, found, late)
+	k.learnTail(now, served, found, counted)
 	// One that took very long says no more than one that took a little too long:
 	// the usual time goes up by 19 parts or down by one, in balance if one of 20
 	// is longer.
@@ -324,7 +324,7 @@ func (k *knowledge) learnLate(now instant, waits time.Duration) bool {
 // learnTail takes note of whether an answer was late; others who waited behind it
 // know that. If it was found, this process was. Late answers that come together, after a
 // time in which none came on any connection, were held up by one thing, and count as one.
-// counted says that learnLate has counted this one.
+// counted says that learnLate has counted it before.
 func (k *knowledge) learnTail(now instant, served time.Duration, found, counted bool) {
 	if now.Sub(k.answeredAt) > k.patience()/2 {
 		k.pausedTill, k.pauseKnown = now.Add(together), false
@@ -381,7 +381,7 @@ func (k *knowledge) queue(doubled int) time.Duration {
 // packed is how many requests may be in flight on a connection while there could
 // be more.
 func (k *knowledge) packed() int {
-	if k.briefFarAway() {
+	if k.tooBriefToShare() {
 		return 1
 	}
 	return min(k.orToSee(k.usuallyPacked()), spared(k.cut))

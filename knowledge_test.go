@@ -338,31 +338,10 @@ func TestEndsThatSayNothing(t *testing.T) {
 	require.False(t, p.known.limited, "it has answered more than others")
 }
 
-// Near an origin who waits shares connections that carry many soon.
-func TestNoDialForEachWhereAnswersTakeNoTime(t *testing.T) {
-	now := clock()
-	for rtt, dials := range map[time.Duration]int{4 * time.Millisecond: 1, 6 * time.Millisecond: 10} {
-		p, a, b, get := twoConns(new(Transport))
-		p.known.rtt, p.known.way, p.known.dial = rtt, time.Millisecond/5, time.Millisecond/5
-		for range 64 {
-			p.assign(get(), a, now)
-			p.assign(get(), b, now)
-		}
-		for range 10 {
-			x := get()
-			x.since = now
-			p.shared.push(x)
-		}
-		require.Equal(t, dials, p.needed(now), rtt)
-	}
-}
-
-// Who waits where a dial is sooner than the next answers, which bring room, has one: whether
-// or not a connection has shown that the origin can pipeline. Else that decides.
-func TestDialsThatAreSoonAreForAll(t *testing.T) {
-	now := clock()
+// tenWait is a place where ten wait, as both connections carry as many as they may.
+func tenWait(now instant) (p *place, a, b *conn) {
 	p, a, b, get := twoConns(new(Transport))
-	for range 64 {
+	for range p.t.depth() {
 		p.assign(get(), a, now)
 		p.assign(get(), b, now)
 	}
@@ -371,6 +350,24 @@ func TestDialsThatAreSoonAreForAll(t *testing.T) {
 		x.since = now
 		p.shared.push(x)
 	}
+	return p, a, b
+}
+
+// Near an origin who waits shares connections that carry many soon.
+func TestNoDialForEachWhereAnswersTakeNoTime(t *testing.T) {
+	now := clock()
+	for rtt, dials := range map[time.Duration]int{4 * time.Millisecond: 1, 6 * time.Millisecond: 10} {
+		p, _, _ := tenWait(now)
+		p.known.rtt, p.known.way, p.known.dial = rtt, time.Millisecond/5, time.Millisecond/5
+		require.Equal(t, dials, p.needed(now), rtt)
+	}
+}
+
+// Who waits where a dial is sooner than the next answers, which bring room, has one: whether
+// or not a connection has shown that the origin can pipeline. Else that decides.
+func TestDialsThatAreSoonAreForAll(t *testing.T) {
+	now := clock()
+	p, a, b := tenWait(now)
 	p.known.rtt, p.known.service = 100*time.Millisecond, time.Millisecond
 	for dial, all := range map[time.Duration]bool{time.Millisecond: true, 100 * time.Millisecond: false} {
 		p.known.dial = dial

@@ -71,7 +71,7 @@ type place struct {
 	tickWait  time.Duration // how long before that it was set
 	skipped   int           // times in a row that it came late
 
-	listed int // how many of conns are in pool.idle; guarded by pool.mu
+	idleListed int // how many of conns are in pool.idle; guarded by pool.mu
 }
 
 // A conn is a connection in the pool. Its fields are guarded by place.mu.
