@@ -99,8 +99,11 @@ const (
 	// loadMemory is how many answers the mean of those in flight is taken over, about.
 	loadMemory = 64
 
-	// tailMemory is how many answers the share of late ones is taken over, about.
-	tailMemory = 512
+	// tailMemory is how many answers the share of late ones is taken over, about. Before there
+	// are as many, it is as if there had been tailAssumed more and one of these late: until the
+	// first late answer is noticed, there would be one before everybody.
+	tailMemory  = 512
+	tailAssumed = 64
 
 	// together is how soon after another a late answer comes, if one thing has held
 	// up all.
@@ -134,6 +137,7 @@ type knowledge struct {
 	unseen  int           // answers since a request was last sent behind another
 	usual   time.Duration // 19 of 20 answers come less than that after they are due
 	tail    float64       // share of late answers
+	tailOf  int           // how many answers it is taken over, besides those assumed
 	excess  time.Duration // how long after they were due these came, smoothed
 	cut     float64       // share of answers that ended their connection before they were complete, with others behind
 	owed    float64       // rescues that have not been paid for
@@ -268,7 +272,7 @@ func (k *knowledge) answered(now instant, took, gap time.Duration, found, counte
 		served = min(served, gap-k.service)
 	}
 	if !k.known {
-		k.known, k.usual = true, unknownUsual
+		k.known, k.usual, k.tail = true, unknownUsual, k.assumedTail()
 	}
 	switch {
 	case gap > took-k.rtt:
@@ -316,7 +320,7 @@ func (k *knowledge) learnLate(now instant, waits time.Duration) bool {
 		return false
 	}
 	k.lateKnown = true
-	k.tail = min(1, k.tail+1./tailMemory) // some never come, and nothing is to be taken off for these
+	k.tail = min(1, k.tail+k.tailPart()) // some never come, and nothing is to be taken off for these
 	k.excess = cmp.Or(k.excess, waits)
 	return true
 }
@@ -330,20 +334,31 @@ func (k *knowledge) learnTail(now instant, served time.Duration, found, counted 
 		k.pausedTill, k.pauseKnown = now.Add(together), false
 	}
 	k.answeredAt, k.lateKnown = now, false
-	k.tail -= k.tail / tailMemory
+	part := k.tailPart()
+	k.tail -= part * k.tail
+	k.tailOf = min(k.tailOf+1, tailMemory)
 	inPause := now.Before(k.pausedTill)
 	counts := served > k.patience() && !found && !(inPause && k.pauseKnown)
 	switch {
 	case counts && !counted:
-		k.tail += 1. / tailMemory
+		k.tail += part
 	case counted && !counts:
-		k.tail = max(0, k.tail-1./tailMemory)
+		k.tail = max(0, k.tail-part)
 	}
 	if counts {
 		k.excess += (served - k.excess) / 8
 		k.pauseKnown = inPause
 	}
 }
+
+// assumedTail is the share of late answers that is assumed of an origin that has answered once.
+// The farther away it is, the less it matters that some are, and the longer a dial takes.
+func (k *knowledge) assumedTail() float64 {
+	return min(1, float64(unknownUsual)/float64(max(1, k.rtt))) / tailAssumed
+}
+
+// tailPart is how much the next answer counts for tail.
+func (k *knowledge) tailPart() float64 { return 1 / float64(min(tailMemory, tailAssumed+k.tailOf)) }
 
 // patience is how long an answer may be due until it is late: those behind are then
 // sent elsewhere.

@@ -20,7 +20,7 @@ func TestLateAnswersAfterAPauseCountAsOne(t *testing.T) {
 		k := &knowledge{rtt: time.Millisecond}
 		now := clock()
 		inTime := func() { k.answered(now, 10*time.Millisecond, 10*time.Microsecond, false, false) }
-		for range 512 {
+		for range 8 * tailMemory { // what was assumed is forgotten
 			now = now.Add(10 * time.Microsecond)
 			inTime()
 		}
@@ -44,7 +44,7 @@ func TestLateAnswersAfterAPauseCountAsOne(t *testing.T) {
 // at all one does: that one thing holds up all is as likely.
 func TestLateAnswersCountBeforeTheyCome(t *testing.T) {
 	now := clock()
-	k := &knowledge{rtt: time.Millisecond, known: true, usual: time.Millisecond}
+	k := &knowledge{rtt: time.Millisecond, known: true, usual: time.Millisecond, tailOf: tailMemory}
 	late := func() float64 { return k.tail * tailMemory }
 	inTime := func() { k.answered(now, time.Millisecond, 10*time.Microsecond, false, false) }
 	slow := func(found, counted bool) { k.answered(now, 100*time.Millisecond, 100*time.Millisecond, found, counted) }
@@ -78,6 +78,31 @@ func TestLateAnswersCountBeforeTheyCome(t *testing.T) {
 	require.True(t, k.learnLate(now, k.patience()))
 	slow(true, true)
 	require.Zero(t, k.tail, "it came in time, and nobody was there to see it")
+}
+
+// Of an origin that has answered a few times it is assumed that some answers are late, the more so
+// the nearer it is; and the first that are count for more.
+func TestSomeAnswersAreAssumedToBeLate(t *testing.T) {
+	after := func(rtt time.Duration, n int) *knowledge {
+		k := new(knowledge)
+		k.answered(clock(), rtt, rtt, false, false)
+		for range n - 1 {
+			k.answered(clock(), rtt, time.Nanosecond, false, false)
+		}
+		return k
+	}
+	for _, rtt := range []time.Duration{0, time.Millisecond, unknownUsual} {
+		require.Equal(t, 5, after(rtt, 1).packed(), rtt)
+		require.Equal(t, 9, after(rtt, 65).packed(), rtt)
+		require.Equal(t, 33, after(rtt, tailMemory-tailAssumed).packed(), rtt)
+		require.Greater(t, after(rtt, 2*tailMemory).packed(), 2*33, rtt)
+	}
+	require.Equal(t, 41, after(10*unknownUsual, 1).packed())
+
+	k := after(10*unknownUsual, 1)
+	before := k.tail
+	require.True(t, k.learnLate(clock(), time.Second))
+	require.InDelta(t, 1./(tailAssumed+1), k.tail-before, 1e-6)
 }
 
 // Of answers that are late and never come no more can be late than all.

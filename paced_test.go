@@ -263,6 +263,52 @@ func TestFirstSlowAnswersHoldUpFewOthers(t *testing.T) {
 	require.Less(t, held, 60, "19 are slow themselves")
 }
 
+// Where hundreds are answered before the first late answer is noticed, all connections came to have
+// one, and all callers to be behind one: requests took more than three times as long as with net/http.
+func TestFirstSlowAnswersNearbyHoldUpFewOthers(t *testing.T) {
+	const callers, requests, slow = 120, 1000, 100 * time.Millisecond
+	run := func(seed uint64, makeTransport func(pipetest.DialFunc) http.RoundTripper) (sum time.Duration) {
+		synctest.Test(t, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(1, seed))
+			var mu sync.Mutex
+			server := &pipetest.Server{Handler: func(x *pipetest.Exchange) pipetest.Answer {
+				mu.Lock()
+				defer mu.Unlock()
+				a := pipetest.AnswerContent(x)
+				a.Delay = time.Duration(rng.ExpFloat64() * float64(30*time.Microsecond))
+				if rng.IntN(80) == 0 {
+					a.Delay = slow
+				}
+				return a
+			}}
+			w := newWorld(t, server, makeTransport, memnet.Latency(2*time.Millisecond))
+			var begun atomic.Int32
+			var group sync.WaitGroup
+			for range callers {
+				group.Go(func() {
+					for begun.Add(1) <= requests {
+						began := time.Now()
+						_, err := w.get(context.Background(), "/")
+						require.NoError(t, err)
+						mu.Lock()
+						sum += time.Since(began)
+						mu.Unlock()
+					}
+				})
+			}
+			group.Wait()
+			w.wantNothingLeft()
+		})
+		return sum
+	}
+	var ours, theirs time.Duration
+	for seed := range uint64(4) {
+		ours += run(seed, piped())
+		theirs += run(seed, netHTTP())
+	}
+	require.Less(t, ours, 2*theirs)
+}
+
 // GETs that share a connection left others idle, of which two are kept. Requests that need one of
 // their own had to wait until another was dialed: later than with net/http, where all the
 // connections are in use.

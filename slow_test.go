@@ -173,7 +173,7 @@ func TestSlowContentIsSpread(t *testing.T) {
 func TestNewHeadIsLookedAtInTime(t *testing.T) {
 	scripted(t, func(t *testing.T, origin *pipetest.Origin, client *pipetest.Client) {
 		conn := provenFirst(origin, client)
-		for range 60 { // which pay for rescues
+		for range 600 { // which pay for rescues, and show that hardly any are late
 			w := client.Get("/w")
 			conn.WantRequests("GET /w")
 			time.Sleep(5 * time.Millisecond) // the round trip
