@@ -196,6 +196,30 @@ func TestPackingIsTried(t *testing.T) {
 	require.Zero(t, weighed(k, 20_000, each, same).doubled)
 }
 
+// Where answers come slowly, so that a trial lasts for a good part of a second, a fifth of the
+// first answers, and for ever one of ten, used to be held up by trials.
+func TestTrialsThatFailHoldUpFew(t *testing.T) {
+	k := &knowledge{known: true, rtt: 1100 * time.Microsecond, service: time.Millisecond, mean: 1e6}
+	tried := 0
+	longer := func(wait time.Duration) time.Duration {
+		if k.packing.trial != 0 {
+			tried++
+		}
+		if wait > k.service {
+			return 3 * k.service / 2
+		}
+		return k.service
+	}
+	share := func(answers int) float64 {
+		tried = 0
+		weighed(k, answers, 400*time.Microsecond, longer)
+		return float64(tried) / float64(answers)
+	}
+	require.Less(t, share(5000), .15)
+	share(50_000)
+	require.Less(t, share(50_000), .03)
+}
+
 // A busy process, with a connection for each of its callers, used to keep them all: on each
 // of them answers were so slow that nobody could be sent behind another, because there were
 // so many. How slow the origin may be for that is bounded where answers do not come fast.

@@ -25,12 +25,14 @@ import (
 )
 
 // A pacedLoad is n requests, one every so long, and that as many times as there are rounds,
-// with no connections at the beginning of each unless idle ones are kept.
+// with no connections at the beginning of each unless idle ones are kept. If there are callers,
+// each of them sends one so long after it has had the answer to that before, on average.
 type pacedLoad struct {
 	server    func() *pipetest.Server // a plain one, if not given
 	secure    bool
 	rtt, dial time.Duration // a dial takes rtt, and TLS as long again, if not given
 	n         int
+	callers   int
 	every     time.Duration
 	random    bool // on average
 	rounds    int  // 1, if not given
@@ -75,19 +77,33 @@ func (l *pacedLoad) run(t *testing.T, makeTransport func(pipetest.DialFunc) http
 		rng := rand.New(rand.NewPCG(1, 1))
 		for range max(1, l.rounds) {
 			took := make([]time.Duration, l.n)
+			get := func(i int) {
+				began := time.Now()
+				req, err := http.NewRequest("GET", url, nil)
+				require.NoError(t, err)
+				resp, err := w.rt.RoundTrip(req)
+				require.NoError(t, err)
+				_, err = io.Copy(io.Discard, resp.Body)
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+				took[i] = time.Since(began)
+			}
 			var callers sync.WaitGroup
-			for i := range took {
+			var begun atomic.Int32
+			for c := range l.callers {
 				callers.Go(func() {
-					began := time.Now()
-					req, err := http.NewRequest("GET", url, nil)
-					require.NoError(t, err)
-					resp, err := w.rt.RoundTrip(req)
-					require.NoError(t, err)
-					_, err = io.Copy(io.Discard, resp.Body)
-					require.NoError(t, err)
-					require.NoError(t, resp.Body.Close())
-					took[i] = time.Since(began)
+					rng := rand.New(rand.NewPCG(1, uint64(c)))
+					for i := int(begun.Add(1)) - 1; i < l.n; i = int(begun.Add(1)) - 1 {
+						get(i)
+						time.Sleep(time.Duration(float64(l.every) * rng.ExpFloat64()))
+					}
 				})
+			}
+			for i := range took {
+				if l.callers > 0 {
+					break
+				}
+				callers.Go(func() { get(i) })
 				pause := l.every
 				if l.random {
 					pause = time.Duration(float64(pause) * rng.ExpFloat64())
@@ -266,47 +282,55 @@ func TestFirstSlowAnswersHoldUpFewOthers(t *testing.T) {
 // Where hundreds are answered before the first late answer is noticed, all connections came to have
 // one, and all callers to be behind one: requests took more than three times as long as with net/http.
 func TestFirstSlowAnswersNearbyHoldUpFewOthers(t *testing.T) {
-	const callers, requests, slow = 120, 1000, 100 * time.Millisecond
-	run := func(seed uint64, makeTransport func(pipetest.DialFunc) http.RoundTripper) (sum time.Duration) {
-		synctest.Test(t, func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(1, seed))
-			var mu sync.Mutex
-			server := &pipetest.Server{Handler: func(x *pipetest.Exchange) pipetest.Answer {
-				mu.Lock()
-				defer mu.Unlock()
-				a := pipetest.AnswerContent(x)
-				a.Delay = time.Duration(rng.ExpFloat64() * float64(30*time.Microsecond))
-				if rng.IntN(80) == 0 {
-					a.Delay = slow
-				}
-				return a
-			}}
-			w := newWorld(t, server, makeTransport, memnet.Latency(2*time.Millisecond))
-			var begun atomic.Int32
-			var group sync.WaitGroup
-			for range callers {
-				group.Go(func() {
-					for begun.Add(1) <= requests {
-						began := time.Now()
-						_, err := w.get(context.Background(), "/")
-						require.NoError(t, err)
-						mu.Lock()
-						sum += time.Since(began)
-						mu.Unlock()
-					}
-				})
-			}
-			group.Wait()
-			w.wantNothingLeft()
-		})
-		return sum
-	}
 	var ours, theirs time.Duration
 	for seed := range uint64(4) {
-		ours += run(seed, piped())
-		theirs += run(seed, netHTTP())
+		server := func() *pipetest.Server {
+			return servingFor(seed, func(rng *rand.Rand) time.Duration {
+				if rng.IntN(80) == 0 {
+					return 100 * time.Millisecond
+				}
+				return time.Duration(rng.ExpFloat64() * float64(30*time.Microsecond))
+			})
+		}
+		load := pacedLoad{server: server, rtt: 4 * time.Millisecond, n: 1000, callers: 120}
+		a, b := load.run(t, piped()), load.run(t, netHTTP())
+		ours += a.mean()
+		theirs += b.mean()
 	}
 	require.Less(t, ours, 2*theirs)
+}
+
+// servingFor returns a server that takes so long for each answer.
+func servingFor(seed uint64, service func(*rand.Rand) time.Duration) *pipetest.Server {
+	var mu sync.Mutex
+	rng := rand.New(rand.NewPCG(1, seed))
+	return &pipetest.Server{Handler: func(x *pipetest.Exchange) pipetest.Answer {
+		mu.Lock()
+		defer mu.Unlock()
+		a := pipetest.AnswerContent(x)
+		a.Delay = service(rng)
+		return a
+	}}
+}
+
+// One of three callers always waited for one of the two connections that there were, so that no
+// two did who could have shown that the origin can pipeline; or for a partner to go with on a
+// connection that was idle, until another had room, again and again. Requests took half as long
+// again as with net/http, for ever.
+func TestThreeCallersTakeNoLongerThanWithHTTPTransport(t *testing.T) {
+	for _, service := range []time.Duration{0, 150 * time.Microsecond, 300 * time.Microsecond, time.Millisecond} {
+		for _, rtt := range []time.Duration{100 * time.Microsecond, time.Millisecond} {
+			for _, callers := range []int{3, 5} {
+				server := func() *pipetest.Server {
+					return servingFor(1, func(*rand.Rand) time.Duration { return service })
+				}
+				load := pacedLoad{server: server, rtt: rtt, n: 3000, callers: callers, every: 20 * time.Microsecond}
+				ours, theirs := load.run(t, piped()), load.run(t, netHTTP())
+				ratio := float64(ours.round(1, 2).mean()) / float64(theirs.round(1, 2).mean())
+				require.Less(t, ratio, 1.15, "%v, %v, %d callers", service, rtt, callers)
+			}
+		}
+	}
 }
 
 // GETs that share a connection left others idle, of which two are kept. Requests that need one of

@@ -61,10 +61,10 @@ const (
 	// packPauses is how many times as long as half a trial that has failed nothing is tried;
 	// busyPauses the same where it had requests wait for longer than maxDoubled says, so that
 	// less than one answer of 100 shows it.
-	packPauses   = 4
+	packPauses   = 16
 	busyPauses   = 256
 	minPackPause = 10 * time.Millisecond
-	maxPackPause = 2 * time.Second
+	maxPackPause = 10 * time.Second
 )
 
 // doublings is how often minQueue is doubled now; negative, how often it is halved.

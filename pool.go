@@ -333,7 +333,10 @@ func (p *place) serve(q *exchangeQueue, now instant) bool {
 	}
 	x := q.pop()
 	p.assign(x, c, now)
-	if x.shares() && c.proof == proofPair && c.inFlight == 1 && x.out.trace == nil {
+	switch {
+	case !x.shares() || c.proof != proofPair || c.inFlight > 1:
+		p.learnAlone(x, now)
+	case x.out.trace == nil:
 		p.pairUp(x, c, now) // a trace's hooks may take any time: then pairLate does it, after them
 	}
 	x.settle()

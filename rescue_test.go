@@ -415,7 +415,7 @@ func TestProvedOriginIsNotConvictedByChance(t *testing.T) {
 }
 
 // A few callers near an origin must not wait for each other to prove anything: they have
-// their connections to themselves, which costs them less.
+// their connections to themselves, which costs them less. Who had to wait for one does.
 func TestPartnerIsAwaitedFarAwayOnly(t *testing.T) {
 	for rtt, waits := range map[time.Duration]bool{100 * time.Microsecond: false, 50 * time.Millisecond: true} {
 		now := clock()
@@ -439,6 +439,15 @@ func TestPartnerIsAwaitedFarAwayOnly(t *testing.T) {
 		second.gap = 0
 		require.Equal(t, waits, p.choose(second, now) == nil, "a third may ask at once")
 		require.NotNil(t, p.choose(second, now.Add(minTick)), "it does not")
+
+		third := get()
+		third.waiting, third.since = true, now
+		later := now.Add(5 * minTick)
+		third.arrived = later.Add(-3 * minTick)
+		require.Nil(t, p.choose(third, later))
+		require.NotNil(t, p.choose(third, later.Add(third.pause)))
+		p.learnAlone(third, later.Add(minTick))
+		require.Equal(t, later.Add((1+partnerPauses)*minTick), p.aloneTill, rtt)
 	}
 }
 

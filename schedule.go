@@ -87,12 +87,16 @@ func (p *place) chooseIdle(alone, fresh bool) *conn {
 // that fast, and no other waits yet. Without that proof c is of little use to many.
 func (p *place) awaitsPartner(x *exchange, c *conn, now instant) bool {
 	if !x.waiting || x.pause == 0 {
-		x.pause = p.partnerPause(x)
+		x.pause = p.partnerPause(x, now)
 	}
-	return c.proof == proofPair && x.out.rescuable && p.pairs(c, now) && now.After(p.aloneTill) &&
+	awaits := c.proof == proofPair && x.out.rescuable && p.pairs(c, now) && now.After(p.aloneTill) &&
 		(p.proven() || p.trial(now) == nil) &&
 		x.gap < x.pause && now.Sub(x.arrived) < x.pause &&
 		(p.shared.first == nil || p.shared.first == x && p.shared.last == x)
+	if awaits && x.hopeful.IsZero() {
+		x.hopeful = now
+	}
+	return awaits
 }
 
 // pairs reports whether two requests may go in one write to c, which is to be proved: not
@@ -106,12 +110,16 @@ func (p *place) pairs(c *conn, now instant) bool {
 // wait for it: also if meanwhile the answer to a possible one has come, which is about to
 // ask. The first proof of an origin is worth a wait only if that is far away, and there are
 // more callers than a few: others have come about sooner, or do without. Of those who ask
-// at once a second one waits only to see whether a third does.
-func (p *place) partnerPause(x *exchange) time.Duration {
+// at once a second one waits only to see whether a third does. Nearby only who has waited for
+// a connection already does so: of three callers one always waits for the two connections that
+// there are, and no two ever would.
+func (p *place) partnerPause(x *exchange, now instant) time.Duration {
 	pause := p.known.pairPause()
 	switch {
 	case p.proven():
 		return pause
+	case pause == minTick && x.waiting:
+		return now.Sub(x.arrived) + pause
 	case pause == minTick:
 		return 0
 	case x.waiting || p.conns.busy >= unprovenConns:
@@ -123,10 +131,11 @@ func (p *place) partnerPause(x *exchange) time.Duration {
 }
 
 // learnAlone takes note that x found no partner. If it had waited for one, nobody does for
-// a while: that must not cost more than a little of the time.
+// a while: that must not cost more than a little of the time. So it is if another connection
+// had room for it meanwhile: that one was idle, and x could have been answered.
 func (p *place) learnAlone(x *exchange, now instant) {
-	if x.pause > 0 && !x.since.IsZero() && now.Sub(x.since) >= x.pause {
-		p.aloneTill = now.Add(partnerPauses * x.pause)
+	if !x.hopeful.IsZero() {
+		p.aloneTill = now.Add(partnerPauses * now.Sub(x.hopeful))
 	}
 }
 
