@@ -240,7 +240,7 @@ func TestEachBurstTakesNoMoreRoundTripsThanWithHTTPTransport(t *testing.T) {
 							require.Less(t, time.Since(began), rtt+rtt/4)
 						}
 					}
-					more := 3 // until it is known that none is late, which matters nearby
+					more := 5 // until it is known that none is late, which matters nearby
 					if far {
 						more = 0
 					}

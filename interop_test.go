@@ -278,7 +278,7 @@ func TestCancelWhileQueued(t *testing.T) {
 			c.WantError("canceled")
 			conn.Send(okay("a"))
 			a.WantContent("a")
-			time.Sleep(time.Millisecond) // for another to go along with /d
+			time.Sleep(2 * time.Millisecond) // for another to go along with /d
 			conn.WantRequests("GET /d")
 			conn.Send(okay("d"))
 			d.WantContent("d")

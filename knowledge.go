@@ -354,7 +354,7 @@ func (k *knowledge) learnTail(now instant, served time.Duration, found, counted 
 // assumedTail is the share of late answers that is assumed of an origin that has answered once.
 // The farther away it is, the less it matters that some are, and the longer a dial takes.
 func (k *knowledge) assumedTail() float64 {
-	return min(1, float64(unknownUsual)/float64(max(1, k.rtt))) / tailAssumed
+	return min(1, float64(unknownUsual)/float64(k.rtt)) / tailAssumed
 }
 
 // tailPart is how much the next answer counts for tail.

@@ -99,10 +99,20 @@ func TestSomeAnswersAreAssumedToBeLate(t *testing.T) {
 	}
 	require.Equal(t, 41, after(10*unknownUsual, 1).packed())
 
-	k := after(10*unknownUsual, 1)
-	before := k.tail
+	for _, counted := range []bool{false, true} {
+		k := after(time.Millisecond, 63)
+		now := clock()
+		k.answeredAt = now
+		if counted {
+			require.True(t, k.learnLate(now, time.Second))
+		}
+		k.answered(now, time.Second, time.Second, false, counted)
+		require.InDelta(t, 2./128, k.tail, 1./4096, "it and the one assumed, of as many as assumed and these")
+	}
+	k := after(time.Millisecond, 63)
 	require.True(t, k.learnLate(clock(), time.Second))
-	require.InDelta(t, 1./(tailAssumed+1), k.tail-before, 1e-6)
+	k.answered(clock(), time.Second, time.Second, true, true)
+	require.InDelta(t, 1./128, k.tail, 1./4096, "it was not late after all")
 }
 
 // Of answers that are late and never come no more can be late than all.
@@ -210,14 +220,15 @@ func TestTrialsThatFailHoldUpFew(t *testing.T) {
 		}
 		return k.service
 	}
-	share := func(answers int) float64 {
+	share := func(answers int, each time.Duration) float64 {
 		tried = 0
-		weighed(k, answers, 400*time.Microsecond, longer)
+		weighed(k, answers, each, longer)
 		return float64(tried) / float64(answers)
 	}
-	require.Less(t, share(5000), .15)
-	share(50_000)
-	require.Less(t, share(50_000), .03)
+	require.Less(t, share(5000, 400*time.Microsecond), .15)
+	share(50_000, 400*time.Microsecond)
+	require.Less(t, share(50_000, 400*time.Microsecond), .03)
+	require.Less(t, share(50_000, 10*time.Millisecond), .15)
 }
 
 // A busy process, with a connection for each of its callers, used to keep them all: on each

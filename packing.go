@@ -135,7 +135,7 @@ func (k *knowledge) weigh(now, arrived instant, crowded bool, inFlight int) {
 		pk.pause = minPackPause
 	default:
 		pk.down = pk.trial > 0
-		pk.pause = min(max(2*pk.pause, packPauses*now.Sub(w.opened)), maxPackPause)
+		pk.pause = max(min(2*pk.pause, maxPackPause), packPauses*now.Sub(w.opened))
 		if pk.doubled+pk.trial > maxDoubled {
 			pk.pause = busyPauses * now.Sub(w.opened)
 		}

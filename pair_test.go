@@ -22,7 +22,7 @@ func TestSecondOfPairIsServedWhenFirstIsCanceled(t *testing.T) {
 			go b.Cancel()
 			conn.Send(okay("a"))
 			a.WantContent("a")
-			time.Sleep(time.Millisecond) // for another to go along with /c, if /b does not
+			time.Sleep(2 * time.Millisecond) // for another to go along with /c, if /b does not
 			synctest.Wait()
 			for _, r := range conn.Requests()[1:] {
 				conn.Send(okay(r.Target[1:]))

@@ -67,11 +67,14 @@ func (p *place) untilLook(now instant) time.Duration {
 		}
 	}
 	if x := p.shared.first; x != nil {
-		for _, pause := range []time.Duration{x.pause, p.known.pairPause(), p.known.coldPause(), minPatience, maxNear} {
+		for _, pause := range []time.Duration{p.known.pairPause(), p.known.coldPause(), minPatience, maxNear} {
 			if left := pause - now.Sub(x.since); left > 0 {
 				wait = min(wait, left)
 			}
 		}
+	}
+	if x := p.shared.first; x != nil && !x.hopeful.IsZero() && x.hopes(now) < x.pause {
+		wait = min(wait, x.pause-x.hopes(now))
 	}
 	if c := p.trial(now); c != nil && p.shared.first != nil {
 		if left := p.known.patienceForDial() - p.waits(c, now); left >= 0 {

@@ -416,7 +416,7 @@ func TestProvedOriginIsNotConvictedByChance(t *testing.T) {
 
 // A few callers near an origin must not wait for each other to prove anything: they have
 // their connections to themselves, which costs them less. Who had to wait for one does.
-func TestPartnerIsAwaitedFarAwayOnly(t *testing.T) {
+func TestPartnerIsAwaitedFarAwayOrAfterAWait(t *testing.T) {
 	for rtt, waits := range map[time.Duration]bool{100 * time.Microsecond: false, 50 * time.Millisecond: true} {
 		now := clock()
 		r := &route{addr: "o"}
@@ -440,14 +440,20 @@ func TestPartnerIsAwaitedFarAwayOnly(t *testing.T) {
 		require.Equal(t, waits, p.choose(second, now) == nil, "a third may ask at once")
 		require.NotNil(t, p.choose(second, now.Add(minTick)), "it does not")
 
-		third := get()
-		third.waiting, third.since = true, now
-		later := now.Add(5 * minTick)
-		third.arrived = later.Add(-3 * minTick)
-		require.Nil(t, p.choose(third, later))
-		require.NotNil(t, p.choose(third, later.Add(third.pause)))
-		p.learnAlone(third, later.Add(minTick))
-		require.Equal(t, later.Add((1+partnerPauses)*minTick), p.aloneTill, rtt)
+		again := get() // a second attempt, and nobody else had asked for long
+		again.waiting, again.since, again.arrived = true, now, now.Add(-time.Second)
+		require.NotNil(t, p.choose(again, now))
+		again.gap = minTick - 1
+		p.shared.push(again)
+		for range 2 {
+			require.Nil(t, p.choose(again, now), "it has waited for a connection")
+			require.Equal(t, minTick, p.untilLook(now))
+			now = now.Add(minTick / 2)
+		}
+		require.NotNil(t, p.choose(again, now))
+		p.shared.remove(again)
+		p.learnAlone(again, now.Add(time.Second))
+		require.Equal(t, now.Add(time.Second+partnerPauses*minTick), p.aloneTill, "it did not wait for that for a second")
 	}
 }
 

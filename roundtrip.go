@@ -43,7 +43,7 @@ type exchange struct {
 	arrived        instant       // when the first attempt asked for a connection
 	gap            time.Duration // since another one had asked for a place on a connection
 	pause          time.Duration // that it may wait for a partner: see awaitsPartner
-	hopeful        instant       // since when it waits for one, although there is a connection for it
+	hopeful        instant       // since when it does, although there is a connection for it
 	assigned       instant       // to conn
 	second         *exchange     // has to be submitted together with this one
 	late           bool          // was known to be late before it was answered

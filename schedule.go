@@ -39,10 +39,7 @@ func (p *place) choose(x *exchange, now instant) *conn {
 	if c != nil {
 		return c
 	}
-	if c := p.chooseIdle(false, false); c != nil {
-		if p.awaitsPartner(x, c, now) {
-			return nil
-		}
+	if c := p.chooseIdle(false, false); c != nil && !p.awaitsPartner(x, c, now) {
 		return c
 	}
 	return p.chooseShared(some, x, most, false, now)
@@ -87,11 +84,11 @@ func (p *place) chooseIdle(alone, fresh bool) *conn {
 // that fast, and no other waits yet. Without that proof c is of little use to many.
 func (p *place) awaitsPartner(x *exchange, c *conn, now instant) bool {
 	if !x.waiting || x.pause == 0 {
-		x.pause = p.partnerPause(x, now)
+		x.pause = p.partnerPause(x)
 	}
 	awaits := c.proof == proofPair && x.out.rescuable && p.pairs(c, now) && now.After(p.aloneTill) &&
 		(p.proven() || p.trial(now) == nil) &&
-		x.gap < x.pause && now.Sub(x.arrived) < x.pause &&
+		x.gap < x.pause && x.hopes(now) < x.pause &&
 		(p.shared.first == nil || p.shared.first == x && p.shared.last == x)
 	if awaits && x.hopeful.IsZero() {
 		x.hopeful = now
@@ -106,23 +103,30 @@ func (p *place) pairs(c *conn, now instant) bool {
 	return p.known.canPipeline(now) && (p.known.packed() > 1 || p.full()) && p.answersOf(c) >= 2
 }
 
-// partnerPause is how long x, which has begun to wait for a partner or may do so, should
-// wait for it: also if meanwhile the answer to a possible one has come, which is about to
-// ask. The first proof of an origin is worth a wait only if that is far away, and there are
-// more callers than a few: others have come about sooner, or do without. Of those who ask
-// at once a second one waits only to see whether a third does. Nearby only who has waited for
-// a connection already does so: of three callers one always waits for the two connections that
-// there are, and no two ever would.
-func (p *place) partnerPause(x *exchange, now instant) time.Duration {
+// hopes is how long x has waited for a partner, although there was a connection for it.
+func (x *exchange) hopes(now instant) time.Duration {
+	if x.hopeful.IsZero() {
+		return 0
+	}
+	return now.Sub(x.hopeful)
+}
+
+// partnerPause is how long x should wait for a partner. Who has waited for a connection
+// already does so for a moment: the answer to a possible one has just come, and it is about to
+// ask. Of three callers one always waits for the two connections that there are at first, and no
+// two ever would. For others the first proof of an origin is worth a wait only if that is far
+// away, and there are more callers than a few: those nearby have come about sooner, or do
+// without. Of those who ask at once a second one waits only to see whether a third does.
+func (p *place) partnerPause(x *exchange) time.Duration {
 	pause := p.known.pairPause()
 	switch {
+	case x.waiting:
+		return minTick
 	case p.proven():
 		return pause
-	case pause == minTick && x.waiting:
-		return now.Sub(x.arrived) + pause
 	case pause == minTick:
 		return 0
-	case x.waiting || p.conns.busy >= unprovenConns:
+	case p.conns.busy >= unprovenConns:
 		return pause
 	case p.conns.busy > 0:
 		return minTick
@@ -134,8 +138,8 @@ func (p *place) partnerPause(x *exchange, now instant) time.Duration {
 // a while: that must not cost more than a little of the time. So it is if another connection
 // had room for it meanwhile: that one was idle, and x could have been answered.
 func (p *place) learnAlone(x *exchange, now instant) {
-	if !x.hopeful.IsZero() {
-		p.aloneTill = now.Add(partnerPauses * now.Sub(x.hopeful))
+	if hoped := min(x.hopes(now), x.pause); hoped > 0 {
+		p.aloneTill = now.Add(partnerPauses * hoped)
 	}
 }
 

@@ -89,6 +89,7 @@ func TestLatePairIsNoProof(t *testing.T) {
 			conn.Send(okay("b") + okay("c"))
 			b.WantContent("b")
 			c.WantContent("c")
+			time.Sleep(2 * time.Millisecond) // for another to go along with /d
 			conn.WantRequests("GET /d")
 			conn.Send(okay("d"))
 			d.WantContent("d")
