@@ -39,8 +39,11 @@ func (p *place) choose(x *exchange, now instant) *conn {
 	if c != nil {
 		return c
 	}
-	if c := p.chooseIdle(false, false); c != nil && !p.awaitsPartner(x, c, now) {
-		return c
+	if c := p.chooseIdle(false, false); c != nil {
+		if !p.awaitsPartner(x, c, now) {
+			return c
+		}
+		most = min(most, 2*packed) // rather than to wait
 	}
 	return p.chooseShared(some, x, most, false, now)
 }
