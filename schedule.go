@@ -40,10 +40,13 @@ func (p *place) choose(x *exchange, now instant) *conn {
 		return c
 	}
 	if c := p.chooseIdle(false, false); c != nil {
-		if !p.awaitsPartner(x, c, now) {
+		switch {
+		case !p.awaitsPartner(x, c, now):
 			return c
+		case p.known.pairPause() > minTick:
+			return nil
 		}
-		most = min(most, 2*packed) // rather than to wait
+		most = min(most, 2*packed) // rather than to wait for longer than an answer may take
 	}
 	return p.chooseShared(some, x, most, false, now)
 }
@@ -87,7 +90,7 @@ func (p *place) chooseIdle(alone, fresh bool) *conn {
 // that fast, and no other waits yet. Without that proof c is of little use to many.
 func (p *place) awaitsPartner(x *exchange, c *conn, now instant) bool {
 	if !x.waiting || x.pause == 0 {
-		x.pause = p.partnerPause(x)
+		x.pause = p.partnerPause(x, now)
 	}
 	awaits := c.proof == proofPair && x.out.rescuable && p.pairs(c, now) && now.After(p.aloneTill) &&
 		(p.proven() || p.trial(now) == nil) &&
@@ -120,11 +123,11 @@ func (x *exchange) hopes(now instant) time.Duration {
 // two ever would. For others the first proof of an origin is worth a wait only if that is far
 // away, and there are more callers than a few: those nearby have come about sooner, or do
 // without. Of those who ask at once a second one waits only to see whether a third does.
-func (p *place) partnerPause(x *exchange) time.Duration {
+func (p *place) partnerPause(x *exchange, now instant) time.Duration {
 	pause := p.known.pairPause()
 	switch {
 	case x.waiting:
-		return minTick
+		return max(minTick, pause-now.Sub(x.arrived))
 	case p.proven():
 		return pause
 	case pause == minTick:
