@@ -95,7 +95,7 @@ func (p *place) awaitsPartner(x *exchange, c *conn, now instant) bool {
 	awaits := c.proof == proofPair && x.out.rescuable && p.pairs(c, now) && now.After(p.aloneTill) &&
 		(p.proven() || p.trial(now) == nil) &&
 		x.gap < x.pause && x.hopes(now) < x.pause &&
-		(p.shared.first == nil || p.shared.first == x && p.shared.last == x)
+		p.alone.first == nil && (p.shared.first == nil || p.shared.first == x && p.shared.last == x)
 	if awaits && x.hopeful.IsZero() {
 		x.hopeful = now
 	}
