@@ -72,9 +72,9 @@ func (p *place) untilLook(now instant) time.Duration {
 				wait = min(wait, left)
 			}
 		}
-	}
-	if x := p.shared.first; x != nil && !x.hopeful.IsZero() && x.hopes(now) < x.pause {
-		wait = min(wait, x.pause-x.hopes(now))
+		if left := x.pause - x.hopes(now); left > 0 && !x.hopeful.IsZero() {
+			wait = min(wait, left)
+		}
 	}
 	if c := p.trial(now); c != nil && p.shared.first != nil {
 		if left := p.known.patienceForDial() - p.waits(c, now); left >= 0 {

@@ -118,7 +118,7 @@ func (x *exchange) hopes(now instant) time.Duration {
 }
 
 // partnerPause is how long x should wait for a partner. Who has waited for a connection
-// already does so for a moment: the answer to a possible one has just come, and it is about to
+// already does so for what is left of pairPause, or a moment: the answer to a possible one has just come, and it is about to
 // ask. Of three callers one always waits for the two connections that there are at first, and no
 // two ever would. For others the first proof of an origin is worth a wait only if that is far
 // away, and there are more callers than a few: those nearby have come about sooner, or do
