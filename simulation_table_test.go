@@ -48,7 +48,7 @@ var workloads = []struct {
 	answers float64 // at least, net/http's = 1; 0: 0.97
 }{
 	{workload{name: "far, 1 ms, 1 % over 100 ms, 640/s", rtt: far, service: usualWithTail,
-		rates: []float64{640, 640, 640, 640}, slow: 50 * time.Millisecond}, 30, 1.25, .41, .02, 0}, // nearly all in the beginning
+		rates: []float64{640, 640, 640, 640}, slow: 50 * time.Millisecond}, 30, 1.25, .4, .02, 0}, // nearly all in the beginning
 	{workload{name: "the same, 10 to 160/s", rtt: far, service: usualWithTail,
 		rates: []float64{10, 40, 160, 10, 40, 160}, slow: 100 * time.Millisecond}, 120, 1.25, .53, .02, 0},
 	{workload{name: "the same, 100 origins, 20/s to each", rtt: far, service: usualWithTail,
