@@ -26,6 +26,7 @@ import (
 
 const (
 	documents = 2000
+	large     = 4 // of them
 	callers   = 64
 
 	// fetchTimeout ends a test that hangs. Nothing is measured against it.
@@ -37,12 +38,14 @@ func TestDocumentsArriveWhileNginxClosesConnections(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		cfg  config
-		// How many connections nginx makes necessary, and how many more
-		// would mean that they end for other reasons.
+		// How many connections nginx makes necessary, and how many more would
+		// mean that they end for other reasons than these: nginx has closed them
+		// (two, for the first two), or a large document held up who waited behind
+		// it, as it may where this machine is slow. The last one just is there.
 		minConns, maxConns int
 	}{
-		{"1000 requests a connection", config{}, 2, 4},
-		{"1000 requests a connection, TLS", config{tls: true}, 2, 4},
+		{"1000 requests a connection", config{}, 2, 2 + large + 1},
+		{"1000 requests a connection, TLS", config{tls: true}, 2, 2 + large + 1},
 		{"20 requests a connection", config{requestsPerConnection: 20}, 100, 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -59,13 +62,14 @@ func TestDocumentsArriveWhileNginxClosesConnections(t *testing.T) {
 }
 
 // contents returns the documents by name. All are distinct; most are small, a
-// few are too large for the buffers between nginx and the test.
+// few are too large for the buffers between nginx and the test. Between these are
+// more than a connection has requests, so that one is closed by nginx in any case.
 func contents() map[string][]byte {
 	files := make(map[string][]byte, documents)
 	for i := range documents {
 		title := fmt.Sprintf("This is document %d.\n", i)
 		size := len(title) + 1<<(i%15)
-		if i%500 == 250 {
+		if i%1250 >= 250 && i%1250 < 250+large/2 {
 			size = 8 << 20
 		}
 		data := make([]byte, size)
