@@ -235,6 +235,7 @@ func (rt *roundTrip) do(x *exchange) (*http.Response, error) {
 			c.place.pairLate(x)
 		}
 		x.call.More = x.second != nil
+		x.call.Prompt = rt.out.body == nil && rt.out.trace == nil
 		x.submitErr = c.d.Submit(&x.call)
 		if x.submitErr != nil {
 			c.place.release(x)

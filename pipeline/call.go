@@ -48,6 +48,11 @@ type Call struct {
 	// content is not.
 	More bool
 
+	// Prompt says that the goroutine that submits the call awaits it at once, and does
+	// nothing before that may take time: so it can be woken to read for others already when
+	// Submit returns.
+	Prompt bool
+
 	// Repeat says when the call may be sent again elsewhere, and so how much those
 	// before it may hold it up before it fails.
 	Repeat Repeat
@@ -93,7 +98,7 @@ type Call struct {
 
 	// Guarded by d.c.mu, until the call is settled.
 	state   callState
-	asleep  bool                // its caller waits to be woken, and can read for others
+	asleep  bool                // its caller waits to be woken, or is about to, and can read for others
 	waits   bool                // in the backlog: not even serialised
 	closed  bool                // Body was closed, or is about to be
 	streams bool                // the content is read from the connection

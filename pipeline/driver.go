@@ -192,6 +192,7 @@ func (d *Driver) Submit(call *Call) error {
 	hold := call.More && c.send == sendReady
 	lead := !d.sendBusy && !hold
 	d.sendBusy = d.sendBusy || lead
+	call.asleep = call.Prompt && !lead && !hold && !call.Interim // who sends it has somebody read
 	together := d.overlap
 	c.mu.Unlock()
 	closeBody(body)
@@ -230,6 +231,11 @@ func (d *Driver) wait(call *Call) {
 // [*CallError].
 func (d *Driver) Await(ctx context.Context, call *Call) (interim []wire.ResponseHead, err error) {
 	c := &d.c
+	if call.asleep { // since Submit
+		if err := call.sleep(ctx); err != nil {
+			return nil, d.abandon(call, err)
+		}
+	}
 	for call.Interim || !call.settled.Load() {
 		c.mu.Lock()
 		call.asleep = false

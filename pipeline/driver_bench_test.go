@@ -77,7 +77,7 @@ func (b *benchCaller) get(ctx context.Context) error {
 	if call == nil {
 		call = new(Call)
 	}
-	call.Wake = b.wake
+	call.Wake, call.Prompt = b.wake, true
 	call.Request = wire.RequestHead{Method: "GET", Target: "/b/128", Host: "127.0.0.1", Header: benchmarkHeader}
 	if err := b.d.Submit(call); err != nil {
 		return err

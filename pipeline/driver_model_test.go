@@ -268,6 +268,7 @@ func (m *driverModel) work(rng *rand.Rand, tcp bool) {
 			continue
 		}
 		call, want := m.newCall(rng)
+		call.Prompt = rng.IntN(2) == 0
 		if err := d.Submit(&call.Call); err != nil {
 			call.err = err
 			continue
@@ -399,7 +400,7 @@ func TestManyCallersShareAConnection(t *testing.T) {
 
 func getMany(t *testing.T, d *Driver, g int) {
 	for i := range 30 {
-		call := &Call{Wake: make(chan struct{}, 1)}
+		call := &Call{Wake: make(chan struct{}, 1), Prompt: i%2 == 0}
 		target := fmt.Sprintf("/%d/%d?n=%d", g, i, (g*i*37)%5000)
 		call.Request = wire.RequestHead{Method: "GET", Target: target, Host: "x"}
 		if err := d.Submit(call); err != nil {

@@ -129,16 +129,15 @@ func (d *Driver) deliver(own *Call) (more bool) {
 // handOut is deliver, except for waking those whom own has told.
 func (d *Driver) handOut(own *Call) (more bool) {
 	c := &d.c
-	for {
-		call, dropping := d.next(own)
-		if call == nil {
-			return d.starved(own)
-		}
-		if dropping {
+	next := d.next(own)
+	for next.call != nil {
+		call := next.call
+		if next.dropping {
 			own.told.settle() // the same, if its content ends the connection
 			if !d.drop(call) {
-				return d.starved(own)
+				break
 			}
+			next = d.next(own)
 			continue
 		}
 		before := c.rcv.parsed
@@ -152,8 +151,9 @@ func (d *Driver) handOut(own *Call) (more bool) {
 			if err == nil && call == own && call.Interim {
 				return false // it wants to see it before the next
 			}
+			next = d.next(own)
 		default:
-			err = d.answer(call, head, own)
+			next, err = d.answer(call, head, own)
 		}
 		if err != nil {
 			own.told.settle() // to end the connection runs code of others
@@ -161,24 +161,36 @@ func (d *Driver) handOut(own *Call) (more bool) {
 			return false
 		}
 	}
+	return d.starved(own)
 }
 
 func isInterimStatus(status int) bool {
 	return status/100 == 1 && status != http.StatusSwitchingProtocols
 }
 
-// next returns the call whose response comes next, and whether what comes next
-// is content of it that is to be dropped. It is nil if no octets have arrived,
-// or the receiving half is no longer own's, or nothing is in flight: who took the last
-// request off the connection, because it has failed, is about to end that.
-func (d *Driver) next(own *Call) (call *Call, dropping bool) {
+// An inTurn says whose response comes next, and whether what comes next is content of it
+// that is to be dropped.
+type inTurn struct {
+	call     *Call // nil: nothing is to be handed out
+	dropping bool
+}
+
+// next returns whose turn it is.
+func (d *Driver) next(own *Call) inTurn {
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	return d.nextLocked(own)
+}
+
+// nextLocked is next; c.mu is held. It is nobody's turn if no octets have arrived, or the
+// receiving half is no longer own's, or nothing is in flight: who took the last request
+// off the connection, because it has failed, is about to end that.
+func (d *Driver) nextLocked(own *Call) inTurn {
 	c := &d.c
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.closed || d.reader != own || c.rcv.r == c.rcv.w {
-		return nil, false
+		return inTurn{}
 	}
-	return d.firstCall(), c.receive == receiveContent
+	return inTurn{d.firstCall(), c.receive == receiveContent}
 }
 
 // starved is deliver's end: it reports whether own needs more octets, and finds
@@ -255,15 +267,15 @@ func announcesContent(head *wire.ResponseHead) bool {
 
 // answer takes the final head of call, and as much content as leaves the
 // connection with it. The rest is for its caller to read, to whom the receiving
-// half goes, or for the reader to drop.
-func (d *Driver) answer(call *Call, head wire.ResponseHead, own *Call) error {
+// half goes, or for the reader to drop. It returns whose turn it is then.
+func (d *Driver) answer(call *Call, head wire.ResponseHead, own *Call) (next inTurn, err error) {
 	c := &d.c
 	if call.method == http.MethodConnect && announcesContent(&head) {
 		call.method = ""
 	}
 	framing, err := c.frame(&call.exchange, &head)
 	if err != nil {
-		return err
+		return inTurn{}, err
 	}
 	d.topUp(framing)
 	mem, complete := d.takeEarly(framing)
@@ -271,11 +283,11 @@ func (d *Driver) answer(call *Call, head wire.ResponseHead, own *Call) error {
 	if c.closed || d.firstCall() != call {
 		c.mu.Unlock()
 		mem.Release()
-		return nil // it has failed meanwhile
+		return inTurn{}, nil // it has failed meanwhile
 	}
 	if framing.Kind == wire.Tunnel && (c.sending != nil && c.owed != owedRaw || c.inflight.len() > 1) {
 		c.mu.Unlock()
-		return &InvalidResponseError{errEarlySwitch}
+		return inTurn{}, &InvalidResponseError{errEarlySwitch}
 	}
 	d.answered++
 	wanted := call.state == callWaiting
@@ -289,9 +301,12 @@ func (d *Driver) answer(call *Call, head wire.ResponseHead, own *Call) error {
 	c.beginResponse(&head, framing, complete)
 	d.skipHold(call)
 	out := d.place(call, wanted)
+	next = d.nextLocked(own)
 	c.mu.Unlock()
-	d.tell(call, wanted, own, out)
-	return nil
+	if d.tell(call, wanted, own, out); out.end != nil {
+		return inTurn{}, nil
+	}
+	return next, nil
 }
 
 // skipHold ends a hold when a final response has come in place of 100 (Continue).

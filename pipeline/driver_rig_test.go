@@ -165,7 +165,10 @@ type job struct {
 // get submits a GET and awaits it in the background.
 func (r *rig) get(target string, change ...func(*job)) *job {
 	r.t.Helper()
-	j := r.job("GET", target, change...)
+	j := r.job("GET", target, prompt)
+	for _, f := range change {
+		f(j)
+	}
 	require.NoError(r.t, j.submit())
 	return j
 }
@@ -173,7 +176,7 @@ func (r *rig) get(target string, change ...func(*job)) *job {
 // put submits a PUT with content and awaits it in the background.
 func (r *rig) put(target, content string, change ...func(*job)) *job {
 	r.t.Helper()
-	j := r.job("PUT", target)
+	j := r.job("PUT", target, prompt)
 	j.Request.Framing = wire.Framing{Kind: wire.Length, Length: int64(len(content))}
 	j.Content = []byte(content)
 	for _, f := range change {
@@ -193,6 +196,11 @@ func (r *rig) job(method, target string, change ...func(*job)) *job {
 	}
 	return j
 }
+
+// prompt is for a job that is awaited at once; late for one whose caller looks by itself
+// whether there is something to read.
+func prompt(j *job) { j.Prompt = true }
+func late(j *job)   { j.Prompt = false }
 
 // bodyOf replaces content in memory by a reader of it.
 func bodyOf(content string) func(*job) {

@@ -48,6 +48,11 @@ func (d *Driver) beginMemory(call *Call) {
 	c.appendEnd(c.trailer)
 }
 
+// leadTurns is how often a caller hands over something, of its own and of others who have
+// come meanwhile, until it has one of these read. Answers that come before that are read at
+// once.
+const leadTurns = 4
+
 // sendOn hands over what is serialised, and sends content, until nothing is left
 // to do. The sending half must be the caller's; it is given up in the end.
 //
@@ -56,7 +61,11 @@ func (d *Driver) beginMemory(call *Call) {
 // sends, and will look into Await afterwards.
 func (d *Driver) sendOn(block bool, lead *Call) {
 	looked := false
-	for {
+	for turns := 0; ; turns++ {
+		if turns == leadTurns && lead != nil {
+			lead = nil
+			d.haveRead()
+		}
 		switch d.nextToSend(lead, looked) {
 		case nothingToSend:
 			return
@@ -80,6 +89,13 @@ func (d *Driver) sendOn(block bool, lead *Call) {
 			}
 		}
 	}
+}
+
+// haveRead has one of those who wait read, if nobody does.
+func (d *Driver) haveRead() {
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	d.passOn()
 }
 
 type toSend uint8

@@ -244,7 +244,7 @@ func TestFollowersAreNotForgottenByASettledLeader(t *testing.T) {
 		r := newRigWith(t, &Options{Trace: &hook}, pipetest.Net())
 		var b *job
 		hook.once = func() { // still in Submit, after the request was handed over
-			b = r.get("/b") // joins the leader, and reads
+			b = r.get("/b", late) // joins the leader, and reads
 			r.origin.Send(answerWith("A"))
 			synctest.Wait()
 		}
@@ -256,7 +256,67 @@ func TestFollowersAreNotForgottenByASettledLeader(t *testing.T) {
 	})
 }
 
-// hookedWrites is an Options.Trace that calls once after the first write.
+// As before, with a follower who may be woken since it was submitted, and so does not look.
+func TestPromptFollowersAreNotForgottenByASettledLeader(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var hook hookedWrites
+		r := newRigWith(t, &Options{Trace: &hook}, pipetest.Net())
+		z := r.get("/z")
+		r.origin.WantRequests("GET /z")
+		a := r.job("GET", "/a")
+		var b *job
+		hook.once = func() {
+			b = r.get("/b")
+			r.origin.Send(answerWith("Z") + answerWith("A"))
+			z.wantContent("Z")
+			require.True(t, a.settled.Load())
+		}
+		require.NoError(t, r.Submit(&a.Call))
+		r.origin.Send(answerWith("B"))
+		b.wantContent("B")
+	})
+}
+
+// A leader reads when it has sent everything: but others may have something to send for ever.
+func TestLeaderWhoGoesOnSendingHasAnotherRead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var hook hookedWrites
+		r := newRigWith(t, &Options{Trace: &hook}, pipetest.Net())
+		a := r.job("GET", "/a")
+		writes := 0
+		var more func()
+		more = func() {
+			if writes++; writes == 1 {
+				r.origin.Send(answerWith("A"))
+			}
+			r.get("/b")
+			synctest.Wait()
+			if writes < leadTurns && !a.settled.Load() {
+				hook.once = more
+			}
+		}
+		hook.once = more
+		require.NoError(t, r.Submit(&a.Call))
+		synctest.Wait()
+		require.True(t, a.settled.Load())
+	})
+}
+
+// The same while it sends another's content.
+func TestLeaderWhoSendsContentHasAnotherRead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var hook hookedWrites
+		r := newRigWith(t, &Options{Trace: &hook}, pipetest.Net())
+		a := r.job("GET", "/a")
+		hook.once = func() { r.put("/b", strings.Repeat("b", 1<<20)) }
+		require.NoError(t, r.Submit(&a.Call))
+		r.origin.Send(answerWith("A"))
+		synctest.Wait()
+		require.True(t, a.settled.Load())
+	})
+}
+
+// hookedWrites is an Options.Trace that calls once, after the next write.
 type hookedWrites struct{ once func() }
 
 func (w *hookedWrites) Write(p []byte) (int, error) {
