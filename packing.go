@@ -23,7 +23,7 @@ type packing struct {
 }
 
 // A window is answers whose times are compared with those of another. The first of them,
-// as many as there are in flight at least, do not count: they may be of the time before.
+// twice as many as there are in flight at least, do not count: they may be of the time before.
 type window struct {
 	opened  instant
 	limit   time.Duration // what is longer counts as this
@@ -51,14 +51,18 @@ const (
 
 	// packWindow is how many answers are compared with as many, or more if these come
 	// within minWindow. Times that differ by less than one part in packNoise are the same.
+	// packFirst is how many come before these and do not count; and how many of those that
+	// count end a trial if they take longer by one part in packWorse.
 	// What takes more than packLimit times as long as the answers of the window before, on
 	// average, counts as that: it is of another kind, and would decide alone.
 	packWindow = 256
+	packFirst  = 64
 	packLimit  = 4
 	minWindow  = 3 * time.Millisecond
 	packNoise  = 16
+	packWorse  = 4
 
-	// packPauses is how many times as long as half a trial that has failed nothing is tried;
+	// packPauses is how many times as long as a window in full nothing is tried if that has failed;
 	// busyPauses the same where it had requests wait for longer than maxDoubled says, so that
 	// less than one answer of 100 shows it.
 	packPauses   = 16
@@ -87,7 +91,11 @@ func (w *window) add(now instant, took time.Duration, crowded bool, inFlight int
 	} else if w.opened.IsZero() {
 		w.opened = now
 	}
-	if w.n < max(packWindow, inFlight) || now.Sub(w.opened) < minWindow {
+	least := max(packFirst, 2*inFlight)
+	if w.counts {
+		least = max(packWindow, inFlight)
+	}
+	if w.n < least || now.Sub(w.opened) < minWindow {
 		return false
 	}
 	if w.counts {
@@ -95,6 +103,18 @@ func (w *window) add(now instant, took time.Duration, crowded bool, inFlight int
 	}
 	w.counts, w.n, w.opened = true, 0, now
 	return false
+}
+
+// whole is how long the window takes in full, of which so much is over.
+func (w *window) whole(now instant) time.Duration {
+	return now.Sub(w.opened) * time.Duration(max(packWindow, w.n)) / time.Duration(w.n)
+}
+
+// isWorse reports whether answers take so much longer in a trial that its first ones show it.
+func (pk *packing) isWorse(inFlight int) bool {
+	w := &pk.window
+	return pk.trial != 0 && w.counts && w.n == max(packFirst, inFlight) &&
+		w.sum > time.Duration(w.n)*(pk.before+pk.before/packWorse)
 }
 
 // weigh takes note of the answer to a request that had asked at arrived, while inFlight
@@ -112,7 +132,7 @@ func (k *knowledge) weigh(now, arrived instant, crowded bool, inFlight int) {
 	if pk.window.limit == 0 {
 		pk.window.limit = packLimit * (k.rtt + k.patience())
 	}
-	if !pk.window.add(now, now.Sub(arrived), crowded, inFlight) {
+	if !pk.window.add(now, now.Sub(arrived), crowded, inFlight) && !pk.isWorse(inFlight) {
 		return
 	}
 	w := pk.window
@@ -135,9 +155,9 @@ func (k *knowledge) weigh(now, arrived instant, crowded bool, inFlight int) {
 		pk.pause = minPackPause
 	default:
 		pk.down = pk.trial > 0
-		pk.pause = max(min(2*pk.pause, maxPackPause), packPauses*now.Sub(w.opened))
+		pk.pause = max(min(2*pk.pause, maxPackPause), packPauses*w.whole(now))
 		if pk.doubled+pk.trial > maxDoubled {
-			pk.pause = busyPauses * now.Sub(w.opened)
+			pk.pause = busyPauses * w.whole(now)
 		}
 	}
 	pk.trial, pk.after = 0, now.Add(pk.pause)
