@@ -110,10 +110,11 @@ func (w *window) whole(now instant) time.Duration {
 	return now.Sub(w.opened) * time.Duration(max(packWindow, w.n)) / time.Duration(w.n)
 }
 
-// isWorse reports whether answers take so much longer in a trial that its first ones show it.
+// isWorse reports whether answers take so much longer in a trial that the first of those that
+// count show it.
 func (pk *packing) isWorse(inFlight int) bool {
 	w := &pk.window
-	return pk.trial != 0 && w.counts && w.n == max(packFirst, inFlight) &&
+	return pk.trial != 0 && w.n == max(packFirst, inFlight) &&
 		w.sum > time.Duration(w.n)*(pk.before+pk.before/packWorse)
 }
 
